@@ -1,0 +1,147 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package filter
+
+import (
+	"errors"
+	"fmt"
+	"net/netip"
+	"slices"
+)
+
+// Response is what a dynamic pool's subscribers get for a refused connection.
+type Response uint8
+
+const (
+	// RespondReset answers with a TCP RST: the client sees "connection refused"
+	// at once.
+	RespondReset Response = iota
+	// RespondProhibited answers with ICMP "administratively prohibited".
+	RespondProhibited
+	// RespondDrop answers nothing.
+	RespondDrop
+)
+
+// Pool is a set of prefixes whose addresses are assigned alike.
+type Pool struct {
+	Name     string
+	Prefixes []netip.Prefix
+	// Static exempts the pool: its packets pass.
+	Static bool
+	// Response matters for a dynamic pool only.
+	Response Response
+}
+
+// Relay is a submission server that stays reachable on blocked ports.
+type Relay struct {
+	Name     string
+	Prefixes []netip.Prefix
+}
+
+// Spec is a policy as the operator thinks of it.
+type Spec struct {
+	// Ports are the blocked destination ports.
+	Ports []uint16
+	// JudgeEstablished refuses every segment to a blocked port, not only those
+	// that open a connection.
+	JudgeEstablished bool
+	// BlockInboundSourcePort drops segments from a blocked port to dynamic
+	// addresses, unless a relay sends them or they open a connection.
+	BlockInboundSourcePort bool
+	// ValidateSource drops outbound packets whose source is in no pool.
+	ValidateSource bool
+	Relays         []Relay
+	// Pools may nest: the longest matching prefix decides.
+	Pools []Pool
+	// Router lists the addresses that the router's own host side answers on.
+	Router []netip.Addr
+}
+
+// limit is how many pools, and how many relays, a policy may name: identifiers
+// have 16 bits.
+const limit = 1 << 16
+
+// Compile turns spec into a Policy, or reports everything that is wrong with
+// it. Spec is not kept.
+func Compile(spec Spec) (*Policy, error) {
+	p := &Policy{
+		judgeEstablished:       spec.JudgeEstablished,
+		blockInboundSourcePort: spec.BlockInboundSourcePort,
+		validateSource:         spec.ValidateSource,
+		router:                 slices.Clone(spec.Router),
+	}
+	if len(spec.Pools) > limit || len(spec.Relays) > limit {
+		return nil, fmt.Errorf("compile policy: more than %d pools or relays", limit)
+	}
+	if len(spec.Ports) == 0 {
+		return nil, errors.New("compile policy: no port is blocked")
+	}
+	for _, port := range spec.Ports {
+		p.ports.add(port)
+	}
+	return p, errors.Join(p.addPools(spec.Pools), p.addRelays(spec.Relays))
+}
+
+func (p *Policy) addPools(pools []Pool) error {
+	var errs []error
+	for i, pool := range pools {
+		p.poolNames = append(p.poolNames, pool.Name)
+		p.classes = append(p.classes, pool.class())
+		for _, prefix := range pool.Prefixes {
+			if err := checkPrefix(prefix); err != nil {
+				errs = append(errs, fmt.Errorf("compile pool %q: %w", pool.Name, err))
+				continue
+			}
+			if other, taken := p.pools.Get(prefix); taken {
+				errs = append(errs, fmt.Errorf("compile pool %q: %s is in pool %q already",
+					pool.Name, prefix, p.poolNames[other]))
+				continue
+			}
+			p.pools.Insert(prefix, poolID(i)) //nolint:gosec // bounded by limit
+		}
+	}
+	return errors.Join(errs...)
+}
+
+func (p *Policy) addRelays(relays []Relay) error {
+	var errs []error
+	for i, relay := range relays {
+		p.relayNames = append(p.relayNames, relay.Name)
+		for _, prefix := range relay.Prefixes {
+			if err := checkPrefix(prefix); err != nil {
+				errs = append(errs, fmt.Errorf("compile relay %q: %w", relay.Name, err))
+				continue
+			}
+			p.relays.Insert(prefix, relayID(i)) //nolint:gosec // bounded by limit
+		}
+	}
+	return errors.Join(errs...)
+}
+
+func (p Pool) class() class {
+	switch {
+	case p.Static:
+		return classStatic
+	case p.Response == RespondProhibited:
+		return classProhibited
+	case p.Response == RespondDrop:
+		return classDrop
+	default:
+		return classReset
+	}
+}
+
+// checkPrefix refuses what a lookup would silently never match: an IPv4-mapped
+// prefix (packets carry plain IPv4) and bits behind the prefix length.
+func checkPrefix(prefix netip.Prefix) error {
+	switch {
+	case !prefix.IsValid():
+		return errors.New("an invalid prefix")
+	case prefix.Addr().Is4In6():
+		return fmt.Errorf("%s is an IPv4-mapped prefix", prefix)
+	case prefix != prefix.Masked():
+		return fmt.Errorf("%s has host bits set", prefix)
+	default:
+		return nil
+	}
+}

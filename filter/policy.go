@@ -1,0 +1,229 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package filter
+
+import (
+	"net/netip"
+	"slices"
+
+	"github.com/gaissmai/bart"
+	"gvisor.dev/gvisor/pkg/tcpip/header"
+)
+
+// Policy is a compiled [Spec]: immutable, safe for any number of goroutines,
+// and free of I/O, clocks, locks and allocation per packet.
+type Policy struct {
+	ports  portSet
+	pools  bart.Table[poolID]
+	relays bart.Table[relayID]
+	router []netip.Addr // few: searched by comparing
+
+	judgeEstablished       bool
+	blockInboundSourcePort bool
+	validateSource         bool
+
+	// classes is what the packet path needs of a pool, by poolID.
+	classes []class
+
+	// For Explain and Summary only.
+	poolNames  []string
+	relayNames []string
+}
+
+type (
+	poolID  uint16
+	relayID uint16
+)
+
+// class is what a pool's subscribers get: forward (static) or an answer.
+type class uint8
+
+const (
+	classStatic class = iota
+	classReset
+	classProhibited
+	classDrop
+)
+
+// portSet is a set of port numbers, one bit each.
+type portSet [65536 / 64]uint64
+
+func (s *portSet) add(port uint16)      { s[port/64] |= 1 << (port % 64) }
+func (s *portSet) has(port uint16) bool { return s[port/64]&(1<<(port%64)) != 0 }
+
+// Decide says what happens to pkt, an IP packet from its first octet on; bytes
+// behind the length that its header gives are ignored. It neither keeps nor
+// changes pkt. sum says what is known of the transport checksum.
+func (p *Policy) Decide(dir Direction, pkt []byte, sum Checksum) Verdict {
+	var v packet
+	if r := v.parse(pkt); r != ReasonUnset {
+		return Verdict{Drop, r}
+	}
+	if dir == Inbound {
+		return p.decideInbound(&v)
+	}
+	return p.decideOutbound(&v, sum)
+}
+
+func (p *Policy) decideOutbound(v *packet, sum Checksum) Verdict {
+	// Source validation comes before everything that could answer: an answer
+	// to a forged source is an attack on whoever owns it.
+	if martianSource(v.src) {
+		return Verdict{Drop, ReasonMartianSource}
+	}
+	if martianDestination(v.dst) {
+		return Verdict{Drop, ReasonMartianDestination}
+	}
+	if v.src == v.dst {
+		return Verdict{Drop, ReasonLand}
+	}
+	id, listed := p.pools.Lookup(v.src)
+	if !listed && p.validateSource {
+		return Verdict{Drop, ReasonSpoofedSource}
+	}
+	if slices.Contains(p.router, v.dst) {
+		return Verdict{Local, ReasonRouter}
+	}
+	if !listed {
+		return Verdict{Forward, ReasonUnlisted}
+	}
+	class := p.classes[id]
+	if class == classStatic {
+		return Verdict{Forward, ReasonStatic}
+	}
+	return p.decideDynamic(v, sum, class)
+}
+
+func (p *Policy) decideDynamic(v *packet, sum Checksum, class class) Verdict {
+	if v.version == header.IPv4Version && v.proto != protoTCP && v.proto != protoAH {
+		return Verdict{Forward, ReasonNotTCP}
+	}
+	if r := v.walk(); r != ReasonUnset {
+		return Verdict{Drop, r}
+	}
+	if v.fragOffset == 0 && v.proto != protoTCP {
+		return Verdict{Forward, hidden(v.proto)}
+	}
+	if _, ok := p.relays.Lookup(v.dst); ok {
+		return Verdict{Forward, ReasonRelay}
+	}
+	switch r := v.checkFragment(); r {
+	case ReasonUnset:
+	case ReasonLaterFragment:
+		return Verdict{Forward, r}
+	default:
+		return Verdict{Drop, r}
+	}
+	if len(v.b)-v.l4 < header.TCPMinimumSize {
+		if v.more {
+			return Verdict{Drop, ReasonTinyFragment}
+		}
+		return Verdict{Drop, ReasonTruncatedTCP}
+	}
+	if !p.ports.has(v.tcp().DestinationPort()) {
+		return Verdict{Forward, ReasonOtherPort}
+	}
+	return p.decideBlockedPort(v, sum, class)
+}
+
+// decideBlockedPort judges a TCP segment from a dynamic source to a blocked
+// port. The flags are compared by the bits that matter: SYN opens a connection
+// whatever ECE, CWR, PSH, URG or reserved bits come with it (RFC 3168, section
+// 6.1.1; RFC 3360), and SYN with FIN does on hosts that know T/TCP.
+func (p *Policy) decideBlockedPort(v *packet, sum Checksum, class class) Verdict {
+	tcp := v.tcp()
+	if off := int(tcp.DataOffset()); off < header.TCPMinimumSize || off > len(tcp) {
+		return Verdict{Drop, ReasonBadDataOffset}
+	}
+	flags := tcp.Flags()
+	reason := ReasonBlockedPort
+	switch {
+	case flags.Contains(header.TCPFlagSyn | header.TCPFlagRst):
+		return Verdict{Drop, ReasonSYNRST}
+	case flags&(header.TCPFlagSyn|header.TCPFlagAck) == header.TCPFlagSyn:
+	case !p.judgeEstablished:
+		return Verdict{Forward, ReasonNotSYN}
+	case flags.Contains(header.TCPFlagRst):
+		return Verdict{Drop, ReasonResetSegment}
+	default:
+		reason = ReasonEstablished
+	}
+	if v.more {
+		return Verdict{Drop, ReasonFragmentedSYN}
+	}
+	if !v.checksumsValid(sum) {
+		return Verdict{Drop, ReasonBadChecksum}
+	}
+	switch class {
+	case classReset:
+		return Verdict{Reset, reason}
+	case classProhibited:
+		return Verdict{Prohibited, reason}
+	default:
+		return Verdict{Drop, reason}
+	}
+}
+
+// decideInbound judges a packet from the upstream. The router is not the
+// subscribers' firewall: everything passes, but for what the operator asked to
+// keep from dynamic addresses. Nothing inbound is ever answered.
+func (p *Policy) decideInbound(v *packet) Verdict {
+	if slices.Contains(p.router, v.dst) {
+		return Verdict{Local, ReasonRouter}
+	}
+	if !p.blockInboundSourcePort {
+		return Verdict{Forward, ReasonInbound}
+	}
+	if id, listed := p.pools.Lookup(v.dst); !listed || p.classes[id] == classStatic {
+		return Verdict{Forward, ReasonInbound}
+	}
+	return p.decideInboundSourcePort(v)
+}
+
+// decideInboundSourcePort keeps a dynamic address from being the receiving
+// half of triangular spamming: a spammer elsewhere sends with the subscriber's
+// address as source, and the mail server's answers, from its port 25, come
+// here (Qian et al., "Investigation of Triangular Spamming", IEEE S&P 2010).
+// A SYN from that port is a new connection to the subscriber, and passes.
+func (p *Policy) decideInboundSourcePort(v *packet) Verdict {
+	if v.version == header.IPv4Version && v.proto != protoTCP && v.proto != protoAH {
+		return Verdict{Forward, ReasonInbound}
+	}
+	if r := v.walk(); r != ReasonUnset {
+		return Verdict{Drop, r}
+	}
+	if v.fragOffset == 0 && v.proto != protoTCP {
+		return Verdict{Forward, ReasonInbound}
+	}
+	if _, ok := p.relays.Lookup(v.src); ok {
+		return Verdict{Forward, ReasonInbound}
+	}
+	switch r := v.checkFragment(); r {
+	case ReasonUnset:
+	case ReasonLaterFragment:
+		return Verdict{Forward, ReasonInbound}
+	default:
+		return Verdict{Drop, r}
+	}
+	if len(v.b)-v.l4 < header.TCPMinimumSize {
+		if v.more {
+			return Verdict{Drop, ReasonTinyFragment}
+		}
+		return Verdict{Drop, ReasonTruncatedTCP}
+	}
+	tcp := v.tcp()
+	opens := tcp.Flags()&(header.TCPFlagSyn|header.TCPFlagAck) == header.TCPFlagSyn
+	if !p.ports.has(tcp.SourcePort()) || opens {
+		return Verdict{Forward, ReasonInbound}
+	}
+	return Verdict{Drop, ReasonInboundSourcePort}
+}
+
+// hidden tells a header that hides what follows from a transport that is
+// simply not TCP.
+func hidden(proto uint8) Reason {
+	if proto == protoESP || proto == ipv6NoNextHeader {
+		return ReasonOpaque
+	}
+	return ReasonNotTCP
+}
