@@ -1,0 +1,140 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package stack
+
+import (
+	"errors"
+	"net/netip"
+	"os"
+	"runtime"
+
+	"gvisor.dev/gvisor/pkg/tcpip/header"
+
+	"op25b/filter"
+)
+
+// worker moves the packets of one direction and one queue. It owns its buffers
+// and counters.
+type worker struct {
+	router    *Router
+	direction filter.Direction
+	in, out   Queue
+	mtu       func() int // of the way out
+	giveBack  uint8      // see Hop
+
+	frame  [FrameSize]byte
+	answer answerer
+	count  counters
+	failed throttle // log lines about writes that fail
+}
+
+func newWorker(r *Router, d filter.Direction, in, out Queue, mtu func() int, addresses []netip.Addr, hop Hop) *worker {
+	return &worker{
+		router: r, direction: d, in: in, out: out, mtu: mtu, giveBack: hop.giveBack(),
+		answer: newAnswerer(addresses), failed: newThrottle(r.log),
+	}
+}
+
+// run moves packets until the queue is interrupted. The thread stays its own:
+// what the kernel has warm on a processor for this queue stays there.
+func (w *worker) run() error {
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	for {
+		n, err := w.in.Read(w.frame[:])
+		if errors.Is(err, os.ErrClosed) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		w.count.frames.Add(1)
+		w.count.octets.Add(uint64(n)) //nolint:gosec // a length
+		w.count.fates[w.move(w.frame[:n])].Add(1)
+	}
+}
+
+// move takes one frame its way and returns what became of it.
+func (w *worker) move(f frame) Fate {
+	if len(f) <= HeaderSize {
+		return DroppedShort
+	}
+	pkt := f.packet()
+	v := w.router.policy.Load().Decide(w.direction, pkt, f.checksum())
+	w.count.verdicts[v.Action][v.Reason].Add(1)
+	switch v.Action {
+	case filter.Drop:
+		return DroppedByVerdict
+	case filter.Local:
+		return w.local(f)
+	case filter.Forward, filter.Reset, filter.Prohibited:
+	}
+	// As in the kernel, a packet at the end of its way is answered as such
+	// before the policy speaks: traceroute to a blocked port works.
+	if hopLimit(pkt) == 0 {
+		return w.unreachable(f, v, timeExceeded)
+	}
+	switch v.Action {
+	case filter.Reset:
+		return w.reply(w.answer.reset(pkt), AnsweredReset)
+	case filter.Prohibited:
+		return w.unreachable(f, v, prohibited)
+	default:
+		return w.forward(f, v)
+	}
+}
+
+// forward sends the frame on, unless it does not fit. A packet that may be
+// fragmented is left to the kernel behind the port.
+func (w *worker) forward(f frame, v filter.Verdict) Fate {
+	pkt := f.packet()
+	if mtu := w.mtu(); f.size() > mtu && !mayFragment(pkt) {
+		return w.unreachable(f, v, tooBig(mtu))
+	}
+	raiseHopLimit(pkt, w.giveBack)
+	if err := w.out.Write(f); err != nil {
+		w.failed.warn("a packet could not be written and is lost", w.direction, err)
+		return DroppedOnWrite
+	}
+	return Forwarded
+}
+
+// mayFragment reports whether a router may cut the packet up: IPv4 without DF.
+func mayFragment(pkt []byte) bool {
+	return header.IPVersion(pkt) == header.IPv4Version &&
+		header.IPv4(pkt).Flags()&header.IPv4FlagDontFragment == 0
+}
+
+// unreachable answers with an ICMP error, if one may be sent.
+func (w *worker) unreachable(f frame, v filter.Verdict, e icmpError) Fate {
+	if !v.SourceValidated() && w.direction == filter.Outbound {
+		return DroppedUnanswered
+	}
+	f.complete()
+	return w.reply(w.answer.icmp(f.packet(), e), e.fate)
+}
+
+// reply writes an answer back to the port that the packet came from. An empty
+// answer is one that must not be sent.
+func (w *worker) reply(answer frame, fate Fate) Fate {
+	if len(answer) == 0 {
+		return DroppedUnanswered
+	}
+	if err := w.in.Write(answer); err != nil {
+		w.failed.warn("an answer could not be written and is lost", w.direction, err)
+		return DroppedOnWrite
+	}
+	return fate
+}
+
+// local hands the packet to the router's own host side.
+func (w *worker) local(f frame) Fate {
+	if w.router.host == nil || f.segmented() {
+		return DroppedByHost
+	}
+	f.complete()
+	if !w.router.host.receive(w.direction, f.packet()) {
+		return DroppedByHost
+	}
+	return HandedToHost
+}

@@ -1,0 +1,125 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package stack
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/netip"
+	"sync"
+	"sync/atomic"
+
+	"go.uber.org/zap"
+
+	"op25b/filter"
+)
+
+// Queue is what a worker needs of one queue of a port. Read is called by one
+// worker alone, Write by several. Both must leave the buffer to the caller.
+type Queue interface {
+	// Read fills frame with a virtio_net_hdr and an IP packet and returns the
+	// length. It blocks, and returns an error that wraps os.ErrClosed once it
+	// was interrupted.
+	Read(frame []byte) (int, error)
+	// Write sends a frame. An error is about this frame or the port's present
+	// state; the worker goes on.
+	Write(frame []byte) error
+}
+
+// Port is one side of the router.
+type Port struct {
+	// Queues, one worker each. Both ports have the same number.
+	Queues []Queue
+	// MTU returns the largest IP packet that leaves here, in octets.
+	MTU func() int
+	// Interrupt makes every Read return.
+	Interrupt func()
+	// Addresses are the router's on this side, at most one of each family:
+	// the source of its ICMP errors. A family without one sends none.
+	Addresses []netip.Addr
+}
+
+// Options say what a Router is made of.
+type Options struct {
+	Subscriber, Upstream Port
+	Policy               *filter.Policy
+	Hop                  Hop
+	// Host lists the addresses that the router's own host side answers on;
+	// the policy's Router addresses. Empty: no host side is made.
+	Host []netip.Addr
+	Log  *zap.Logger
+}
+
+// Router forwards between two ports. Its methods are safe to call from any
+// goroutine.
+type Router struct {
+	log     *zap.Logger
+	policy  atomic.Pointer[filter.Policy]
+	ports   [filter.NumDirections]Port // by the direction that enters there
+	workers []*worker
+	host    *host
+}
+
+// New makes a Router. It starts nothing; the ports stay the caller's.
+func New(opts Options) (*Router, error) {
+	if len(opts.Subscriber.Queues) == 0 || len(opts.Subscriber.Queues) != len(opts.Upstream.Queues) {
+		return nil, fmt.Errorf("make router: %d subscriber queues and %d upstream queues, want as many of each",
+			len(opts.Subscriber.Queues), len(opts.Upstream.Queues))
+	}
+	if opts.Policy == nil {
+		return nil, errors.New("make router: no policy")
+	}
+	r := &Router{log: opts.Log, ports: [filter.NumDirections]Port{
+		filter.Outbound: opts.Subscriber, filter.Inbound: opts.Upstream,
+	}}
+	r.policy.Store(opts.Policy)
+	if len(opts.Host) > 0 {
+		host, err := newHost(opts.Host, r.ports, opts.Log)
+		if err != nil {
+			return nil, err
+		}
+		r.host = host
+	}
+	for dir, in := range r.ports {
+		out := r.ports[filter.NumDirections-1-filter.Direction(dir)]
+		for i := range in.Queues {
+			r.workers = append(r.workers, newWorker(r, filter.Direction(dir), in.Queues[i], out.Queues[i], out.MTU, in.Addresses, opts.Hop))
+		}
+	}
+	return r, nil
+}
+
+// SetPolicy puts p in force for the next packet on each worker.
+func (r *Router) SetPolicy(p *filter.Policy) { r.policy.Store(p) }
+
+// Policy returns the policy in force.
+func (r *Router) Policy() *filter.Policy { return r.policy.Load() }
+
+// Run forwards until ctx ends or a port fails for good, then interrupts the
+// ports, waits for every worker, and returns nil or the first failure. It may
+// be called once.
+func (r *Router) Run(ctx context.Context) error {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	var running sync.WaitGroup
+	for _, w := range r.workers {
+		running.Go(func() {
+			if err := w.run(); err != nil {
+				cancel(fmt.Errorf("%s packets: %w", w.direction, err))
+			}
+		})
+	}
+	if r.host != nil {
+		running.Go(func() { r.host.run(ctx) })
+	}
+	<-ctx.Done()
+	for _, p := range r.ports {
+		p.Interrupt()
+	}
+	running.Wait()
+	if err := context.Cause(ctx); !errors.Is(err, context.Canceled) {
+		return err
+	}
+	return nil
+}

@@ -1,0 +1,157 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package tunnel
+
+import (
+	"errors"
+	"fmt"
+	"net"
+
+	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
+)
+
+// Cleanup removes what a gateway that is gone has left in this network
+// namespace: rules and routes with our protocol number in table and table+1,
+// and the guard. It returns what it removed, in words. Ports need no cleaning:
+// they die with their process.
+func Cleanup(table int) (removed []string, err error) {
+	rules, err := ourRules(table)
+	if err != nil {
+		return nil, err
+	}
+	routes, err := ourRoutes(table)
+	if err != nil {
+		return nil, err
+	}
+	var errs []error
+	for _, r := range rules {
+		if err := netlink.RuleDel(&r); err != nil {
+			errs = append(errs, fmt.Errorf("delete rule %d: %w", r.Priority, err))
+			continue
+		}
+		removed = append(removed, fmt.Sprintf("ip %s rule pref %d iif %s lookup %d", family(r.Family), r.Priority, r.IifName, r.Table))
+	}
+	for _, r := range routes {
+		if err := netlink.RouteDel(&r); err != nil {
+			errs = append(errs, fmt.Errorf("delete route in table %d: %w", r.Table, err))
+			continue
+		}
+		removed = append(removed, fmt.Sprintf("ip %s route default table %d", family(r.Family), r.Table))
+	}
+	if guardExists() {
+		errs = append(errs, removeGuard())
+		removed = append(removed, "nft table inet "+guardTable)
+	}
+	return removed, errors.Join(errs...)
+}
+
+// Running reports whether a gateway holds the TUN interface name in this network
+// namespace, and its process id where that can be seen.
+func Running(name string) (pid int, running bool) {
+	link, err := netlink.LinkByName(name)
+	if err != nil || link.Type() != "tuntap" && link.Type() != "tun" {
+		return 0, false
+	}
+	return Holder(name), true
+}
+
+// removeLeftovers deletes rules and routes of ours that the plan does not hold.
+// Those that it holds stay, so that a blackhole has no gap.
+func (h *Host) removeLeftovers() error {
+	rules, err := ourRules(h.plan.Table)
+	if err != nil {
+		return err
+	}
+	for _, r := range rules {
+		if h.plan.OnExit == OnExitBlackhole && h.plan.holds(r) {
+			continue
+		}
+		if err := netlink.RuleDel(&r); err != nil && !errors.Is(err, unix.ENOENT) {
+			return fmt.Errorf("delete the rule %d that an earlier run left: %w", r.Priority, err)
+		}
+	}
+	if h.plan.OnExit == OnExitBlackhole {
+		return nil
+	}
+	routes, err := ourRoutes(h.plan.Table)
+	if err != nil {
+		return err
+	}
+	for _, r := range routes {
+		if err := netlink.RouteDel(&r); err != nil && !errors.Is(err, unix.ESRCH) {
+			return fmt.Errorf("delete the route in table %d that an earlier run left: %w", r.Table, err)
+		}
+	}
+	return nil
+}
+
+func (p *Plan) holds(n netlink.Rule) bool {
+	for _, r := range p.rules() {
+		if r.family == n.Family && r.is(n) {
+			return true
+		}
+	}
+	return false
+}
+
+func removeRules(table int) error {
+	rules, err := ourRules(table)
+	if err != nil {
+		return err
+	}
+	var errs []error
+	for _, r := range rules {
+		if err := netlink.RuleDel(&r); err != nil && !errors.Is(err, unix.ENOENT) {
+			errs = append(errs, fmt.Errorf("delete rule %d: %w", r.Priority, err))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// ourRules lists the rules that carry our protocol number and lead to our
+// tables.
+func ourRules(table int) ([]netlink.Rule, error) {
+	var ours []netlink.Rule
+	for _, f := range []int{unix.AF_INET, unix.AF_INET6} {
+		rules, err := netlink.RuleList(f)
+		if errors.Is(err, unix.EAFNOSUPPORT) {
+			continue
+		}
+		if err != nil {
+			return nil, fmt.Errorf("list rules: %w", err)
+		}
+		for _, r := range rules {
+			if r.Protocol == Protocol && (r.Table == table || r.Table == table+1) {
+				r.Family = f
+				ours = append(ours, r)
+			}
+		}
+	}
+	return ours, nil
+}
+
+func ourRoutes(table int) ([]netlink.Route, error) {
+	var ours []netlink.Route
+	for _, f := range []int{unix.AF_INET, unix.AF_INET6} {
+		for _, t := range []int{table, table + 1} {
+			routes, err := netlink.RouteListFiltered(f, &netlink.Route{Table: t, Protocol: Protocol},
+				netlink.RT_FILTER_TABLE|netlink.RT_FILTER_PROTOCOL)
+			if errors.Is(err, unix.EAFNOSUPPORT) {
+				continue
+			}
+			if err != nil {
+				return nil, fmt.Errorf("list routes: %w", err)
+			}
+			ours = append(ours, routes...)
+		}
+	}
+	return ours, nil
+}
+
+func defaultNet(f int) *net.IPNet {
+	if f == unix.AF_INET6 {
+		return &net.IPNet{IP: net.IPv6zero, Mask: net.CIDRMask(0, 128)}
+	}
+	return &net.IPNet{IP: net.IPv4zero.To4(), Mask: net.CIDRMask(0, 32)}
+}

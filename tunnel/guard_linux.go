@@ -1,0 +1,348 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package tunnel
+
+import (
+	"encoding/binary"
+	"fmt"
+	"strings"
+
+	"github.com/google/nftables"
+	"github.com/google/nftables/binaryutil"
+	"github.com/google/nftables/expr"
+	"github.com/mdlayher/netlink"
+	"go4.org/netipx"
+	"golang.org/x/sys/unix"
+)
+
+// Guard is the kernel's own refusal of the blocked ports, for subscribers'
+// packets that do not go through the gateway: all of them while it is down, the
+// rest of the traffic with a limited capture. It is stateless like package
+// filter, and fragments cannot evade it either, for the reason given there.
+type Guard struct {
+	// Ports that are refused.
+	Ports []uint16
+	// Sources that are refused them.
+	Sources *netipx.IPSet
+	// Relays that stay reachable.
+	Relays *netipx.IPSet
+}
+
+// guardTable is the netfilter table, family inet.
+const guardTable = "op25b"
+
+// guardPriority is just before the operator's own filter rules, so that a
+// refusal does not depend on them.
+const guardPriority = -10
+
+// guarded reports whether the plan wants the guard in the kernel.
+func (p *Plan) guarded() bool { return p.OnExit == OnExitRejectSMTP || len(p.Capture) > 0 }
+
+// guardScript returns the guard as nft reads it, for people. A test holds it
+// against what applyGuard loads.
+func (p *Plan) guardScript() string {
+	var b strings.Builder
+	line := func(format string, args ...any) { fmt.Fprintf(&b, format+"\n", args...) }
+	line("table inet %s {", guardTable)
+	for _, s := range p.guardSets() {
+		line("\tset %s {", s.name)
+		line("\t\ttype %s", s.typ)
+		if s.interval {
+			line("\t\tflags interval")
+		}
+		if len(s.text) > 0 {
+			line("\t\telements = { %s }", strings.Join(s.text, ", "))
+		}
+		line("\t}")
+	}
+	line("\tchain guard4 {")
+	line("\t\tip daddr @relays4 return")
+	line("\t\tip protocol != tcp return")
+	line("\t\tip frag-off & 0x1fff >= 10 return")
+	line("\t\tip frag-off & 0x1fff != 0 drop")
+	line("\t\t@th,104,8 >= 0 tcp dport != @ports return")
+	line("\t\ttcp flags & (syn | ack) != syn return")
+	line("\t\ttcp flags & (syn | rst | ack) == syn reject with tcp reset")
+	line("\t\tdrop")
+	line("\t}")
+	line("\tchain guard6 {")
+	line("\t\tip6 daddr @relays6 return")
+	line("\t\tfrag frag-off >= 64 return")
+	line("\t\tfrag frag-off != 0 drop")
+	line("\t\tmeta l4proto != tcp return")
+	line("\t\t@th,104,8 >= 0 tcp dport != @ports return")
+	line("\t\ttcp flags & (syn | ack) != syn return")
+	line("\t\ttcp flags & (syn | rst | ack) == syn reject with tcp reset")
+	line("\t\tdrop")
+	line("\t}")
+	line("\tchain subscriber {")
+	line("\t\toifname %q return", p.SubscriberPort)
+	line("\t\tip saddr @sources4 jump guard4")
+	line("\t\tip6 saddr @sources6 jump guard6")
+	line("\t}")
+	line("\tchain forward {")
+	line("\t\ttype filter hook forward priority %d; policy accept;", guardPriority)
+	for _, s := range p.Subscribers {
+		line("\t\tiifname %q jump subscriber", s)
+	}
+	line("\t}")
+	line("}")
+	return b.String()
+}
+
+// guardSet is one set of the guard, as elements and as text.
+type guardSet struct {
+	name     string
+	typ      string
+	key      nftables.SetDatatype
+	interval bool
+	elements []nftables.SetElement
+	text     []string
+}
+
+func (p *Plan) guardSets() []guardSet {
+	ports := guardSet{name: "ports", typ: "inet_service", key: nftables.TypeInetService}
+	for _, port := range p.Guard.Ports {
+		ports.elements = append(ports.elements, nftables.SetElement{Key: binary.BigEndian.AppendUint16(nil, port)})
+		ports.text = append(ports.text, fmt.Sprint(port))
+	}
+	sets := []guardSet{ports}
+	for _, s := range []struct {
+		name string
+		from *netipx.IPSet
+	}{{"sources", p.Guard.Sources}, {"relays", p.Guard.Relays}} {
+		four := guardSet{name: s.name + "4", typ: "ipv4_addr", key: nftables.TypeIPAddr, interval: true}
+		six := guardSet{name: s.name + "6", typ: "ipv6_addr", key: nftables.TypeIP6Addr, interval: true}
+		if s.from != nil {
+			for _, r := range s.from.Ranges() {
+				if r.From().Is4() {
+					four.add(r)
+				} else {
+					six.add(r)
+				}
+			}
+		}
+		sets = append(sets, four, six)
+	}
+	return sets
+}
+
+// add appends an interval: its first address, and the one behind its last,
+// which the last address of all does not have.
+func (s *guardSet) add(r netipx.IPRange) {
+	s.elements = append(s.elements, nftables.SetElement{Key: r.From().AsSlice()})
+	if end := r.To().Next(); end.IsValid() {
+		s.elements = append(s.elements, nftables.SetElement{Key: end.AsSlice(), IntervalEnd: true})
+	}
+	text := r.From().String() + "-" + r.To().String()
+	if prefix, ok := r.Prefix(); ok {
+		text = prefix.String()
+		if prefix.IsSingleIP() {
+			text = prefix.Addr().String()
+		}
+	}
+	s.text = append(s.text, text)
+}
+
+// applyGuard loads the guard in one transaction, in place of what is there, or
+// removes it when the plan wants none.
+func (h *Host) applyGuard() error {
+	if !h.plan.guarded() {
+		return removeGuard()
+	}
+	sets := h.plan.guardSets()
+	size := 1 << 20
+	for _, s := range sets {
+		size += len(s.elements) * 64 // octets a message needs for one, with room
+	}
+	conn, err := nftables.New(nftables.WithSockOptions(func(c *netlink.Conn) error { return c.SetWriteBuffer(size) }))
+	if err != nil {
+		return fmt.Errorf("open netfilter: %w", err)
+	}
+	if err := buildGuard(conn, &h.plan, sets); err != nil {
+		return fmt.Errorf("build guard: %w", err)
+	}
+	if err := conn.Flush(); err != nil {
+		return &Hint{fmt.Errorf("load the kernel's guard of the blocked ports: %w", err),
+			"the kernel needs nf_tables with nft_reject (modprobe nf_tables nft_reject_inet), " +
+				"or set forwarding.on_exit: forward, which leaves the ports open while op25b is down"}
+	}
+	return nil
+}
+
+func buildGuard(conn *nftables.Conn, plan *Plan, sets []guardSet) error {
+	// Adding first makes deleting succeed when there is no such table.
+	table := &nftables.Table{Name: guardTable, Family: nftables.TableFamilyINet}
+	conn.AddTable(table)
+	conn.DelTable(table)
+	conn.AddTable(table)
+	byName := map[string]*nftables.Set{}
+	for i, s := range sets {
+		set := &nftables.Set{
+			Table: table, Name: s.name, ID: uint32(i + 1), //nolint:gosec // five sets
+			KeyType: s.key, Interval: s.interval,
+		}
+		if err := conn.AddSet(set, nil); err != nil {
+			return fmt.Errorf("add set %s: %w", s.name, err)
+		}
+		// An attribute holds 64 KiB, about a thousand elements.
+		const chunk = 500
+		for e := s.elements; len(e) > 0; e = e[min(chunk, len(e)):] {
+			if err := conn.SetAddElements(set, e[:min(chunk, len(e))]); err != nil {
+				return fmt.Errorf("fill set %s: %w", s.name, err)
+			}
+		}
+		byName[s.name] = set
+	}
+	chain := func(name string) *nftables.Chain { return conn.AddChain(&nftables.Chain{Name: name, Table: table}) }
+	accept := nftables.ChainPolicyAccept
+	forward := conn.AddChain(&nftables.Chain{
+		Name: "forward", Table: table, Type: nftables.ChainTypeFilter,
+		Hooknum: nftables.ChainHookForward, Priority: nftables.ChainPriorityRef(guardPriority), Policy: &accept,
+	})
+	guard4, guard6, subscriber := chain("guard4"), chain("guard6"), chain("subscriber")
+	add := func(c *nftables.Chain, exprs ...[]expr.Any) {
+		rule := &nftables.Rule{Table: table, Chain: c}
+		for _, e := range exprs {
+			rule.Exprs = append(rule.Exprs, e...)
+		}
+		conn.AddRule(rule)
+	}
+
+	const (
+		network   = expr.PayloadBaseNetworkHeader
+		transport = expr.PayloadBaseTransportHeader
+	)
+	add(guard4, load(network, 16, 4), in(byName["relays4"]), verdict(expr.VerdictReturn))
+	add(guard4, load(network, 9, 1), compare(expr.CmpOpNeq, unix.IPPROTO_TCP), verdict(expr.VerdictReturn))
+	add(guard4, load(network, 6, 2), mask(0x1f, 0xff), compare(expr.CmpOpGte, 0, 10), verdict(expr.VerdictReturn))
+	add(guard4, load(network, 6, 2), mask(0x1f, 0xff), compare(expr.CmpOpNeq, 0, 0), verdict(expr.VerdictDrop))
+
+	fragOffset := func() []expr.Any {
+		const fragmentHeader = 44
+		return []expr.Any{&expr.Exthdr{DestRegister: 1, Type: fragmentHeader, Offset: 2, Len: 2, Op: expr.ExthdrOpIpv6}}
+	}
+	add(guard6, load(network, 24, 16), in(byName["relays6"]), verdict(expr.VerdictReturn))
+	add(guard6, fragOffset(), mask(0xff, 0xf8), compare(expr.CmpOpGte, 0x02, 0x00), verdict(expr.VerdictReturn))
+	add(guard6, fragOffset(), mask(0xff, 0xf8), compare(expr.CmpOpNeq, 0, 0), verdict(expr.VerdictDrop))
+	add(guard6, meta(expr.MetaKeyL4PROTO), compare(expr.CmpOpNeq, unix.IPPROTO_TCP), verdict(expr.VerdictReturn))
+
+	for _, c := range []*nftables.Chain{guard4, guard6} {
+		// Loading the flags first ends the rule when they are not in the packet:
+		// what cannot be read must not match here, and falls through to the drop.
+		add(c, load(transport, 13, 1), compare(expr.CmpOpGte, 0), load(transport, 2, 2), notIn(byName["ports"]), verdict(expr.VerdictReturn))
+		add(c, load(transport, 13, 1), mask(tcpSYN|tcpACK), compare(expr.CmpOpNeq, tcpSYN), verdict(expr.VerdictReturn))
+		add(c, load(transport, 13, 1), mask(tcpSYN|tcpACK|tcpRST), compare(expr.CmpOpEq, tcpSYN),
+			meta(expr.MetaKeyL4PROTO), compare(expr.CmpOpEq, unix.IPPROTO_TCP),
+			[]expr.Any{&expr.Reject{Type: unix.NFT_REJECT_TCP_RST}})
+		add(c, verdict(expr.VerdictDrop))
+	}
+
+	add(subscriber, meta(expr.MetaKeyOIFNAME), compare(expr.CmpOpEq, ifname(plan.SubscriberPort)...), verdict(expr.VerdictReturn))
+	add(subscriber, meta(expr.MetaKeyNFPROTO), compare(expr.CmpOpEq, unix.NFPROTO_IPV4),
+		load(network, 12, 4), in(byName["sources4"]), jump("guard4"))
+	add(subscriber, meta(expr.MetaKeyNFPROTO), compare(expr.CmpOpEq, unix.NFPROTO_IPV6),
+		load(network, 8, 16), in(byName["sources6"]), jump("guard6"))
+	for _, iface := range plan.Subscribers {
+		add(forward, meta(expr.MetaKeyIIFNAME), compare(expr.CmpOpEq, ifname(iface)...), jump("subscriber"))
+	}
+	return nil
+}
+
+const (
+	tcpSYN = 0x02
+	tcpRST = 0x04
+	tcpACK = 0x10
+)
+
+// The words of the rules above. Each works on register 1.
+
+func load(base expr.PayloadBase, offset, size uint32) []expr.Any {
+	return []expr.Any{&expr.Payload{DestRegister: 1, Base: base, Offset: offset, Len: size}}
+}
+
+func meta(key expr.MetaKey) []expr.Any { return []expr.Any{&expr.Meta{Key: key, Register: 1}} }
+
+func mask(m ...byte) []expr.Any {
+	return []expr.Any{&expr.Bitwise{
+		SourceRegister: 1, DestRegister: 1, Len: uint32(len(m)), //nolint:gosec // one or two
+		Mask: m, Xor: make([]byte, len(m)),
+	}}
+}
+
+func compare(op expr.CmpOp, data ...byte) []expr.Any {
+	return []expr.Any{&expr.Cmp{Op: op, Register: 1, Data: data}}
+}
+
+func in(s *nftables.Set) []expr.Any {
+	return []expr.Any{&expr.Lookup{SourceRegister: 1, SetName: s.Name, SetID: s.ID}}
+}
+
+func notIn(s *nftables.Set) []expr.Any {
+	return []expr.Any{&expr.Lookup{SourceRegister: 1, SetName: s.Name, SetID: s.ID, Invert: true}}
+}
+
+func verdict(k expr.VerdictKind) []expr.Any { return []expr.Any{&expr.Verdict{Kind: k}} }
+
+func jump(chain string) []expr.Any {
+	return []expr.Any{&expr.Verdict{Kind: expr.VerdictJump, Chain: chain}}
+}
+
+// ifname pads an interface name the way the kernel compares it.
+func ifname(name string) []byte {
+	b := make([]byte, unix.IFNAMSIZ)
+	copy(b, name)
+	return b
+}
+
+func removeGuard() error {
+	conn, err := nftables.New()
+	if err != nil {
+		return fmt.Errorf("open netfilter: %w", err)
+	}
+	if !guardExists() {
+		return nil
+	}
+	conn.DelTable(&nftables.Table{Name: guardTable, Family: nftables.TableFamilyINet})
+	if err := conn.Flush(); err != nil {
+		return fmt.Errorf("remove nft table inet %s: %w", guardTable, err)
+	}
+	return nil
+}
+
+// guardExists reports whether the guard's table is in the kernel. A kernel
+// without nf_tables has none.
+func guardExists() bool {
+	conn, err := nftables.New()
+	if err != nil {
+		return false
+	}
+	tables, err := conn.ListTablesOfFamily(nftables.TableFamilyINet)
+	if err != nil {
+		return false
+	}
+	for _, t := range tables {
+		if t.Name == guardTable {
+			return true
+		}
+	}
+	return false
+}
+
+// guardPresent reports whether the guard is there with its way in: someone may
+// have flushed it.
+func (h *Host) guardPresent() bool {
+	if !guardExists() {
+		return false
+	}
+	conn, err := nftables.New()
+	if err != nil {
+		return false
+	}
+	table := &nftables.Table{Name: guardTable, Family: nftables.TableFamilyINet}
+	rules, err := conn.GetRules(table, &nftables.Chain{Name: "forward", Table: table})
+	return err == nil && len(rules) == len(h.plan.Subscribers)
+}
+
+// native writes v the way netfilter keeps integers in registers.
+func native(v uint32) []byte { return binaryutil.NativeEndian.PutUint32(v) }

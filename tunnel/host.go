@@ -1,0 +1,343 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package tunnel
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
+
+	"github.com/vishvananda/netlink"
+	"go.uber.org/zap"
+	"golang.org/x/sys/unix"
+)
+
+// Host puts a [Plan] in force around two open ports, keeps it in force, and
+// takes it back. It changes only what carries our names, our table and our
+// protocol number, the forwarding switch of the interfaces that the operator
+// named, and net.ipv6.conf.all.forwarding, which IPv6 has no other switch for.
+//
+// Up, Apply, Watch and Undo are called in that order, by one goroutine; SetGuard
+// may be called from any.
+type Host struct {
+	log  *zap.Logger
+	plan Plan
+
+	mu      sync.Mutex // held while the kernel is being changed
+	untrack *untracker
+	restore []restore
+	mtu     int
+}
+
+// restore is a setting that was changed and the value that it had.
+type restore struct {
+	what string
+	undo func() error
+}
+
+// NewHost looks at the machine: the plan's real interfaces must exist. It
+// changes nothing. The error is a *Hint where the operator can do something.
+func NewHost(plan Plan, log *zap.Logger) (*Host, error) {
+	for _, iface := range plan.realInterfaces() {
+		if err := CheckInterface(iface); err != nil {
+			return nil, err
+		}
+	}
+	h := &Host{log: log, plan: plan}
+	mtu, err := h.wantMTU()
+	h.mtu = mtu
+	return h, err
+}
+
+// CheckInterface reports whether the machine has the interface; the error lists
+// those it has.
+func CheckInterface(name string) error {
+	_, err := netlink.LinkByName(name)
+	if !errors.As(err, new(netlink.LinkNotFoundError)) {
+		return err
+	}
+	fix := "check the name with: ip link"
+	if links, err := netlink.LinkList(); err == nil {
+		var names []string
+		for _, l := range links {
+			names = append(names, l.Attrs().Name)
+		}
+		fix = "this machine has " + strings.Join(names, ", ")
+	}
+	return &Hint{fmt.Errorf("find interface %s: %w", name, err), fix}
+}
+
+// MTU returns the MTU for the ports: the plan's, or the smallest of the real
+// interfaces'.
+func (h *Host) MTU() int { return h.mtu }
+
+func (h *Host) wantMTU() (int, error) {
+	if h.plan.MTU != 0 {
+		return h.plan.MTU, nil
+	}
+	mtu := 65535
+	for _, iface := range h.plan.realInterfaces() {
+		link, err := netlink.LinkByName(iface)
+		if err != nil {
+			return 0, fmt.Errorf("read MTU of %s: %w", iface, err)
+		}
+		mtu = min(mtu, link.Attrs().MTU)
+	}
+	return mtu, nil
+}
+
+// Up clears away what a crashed run left, puts the guard in place, and brings
+// the two ports' links up. Nothing is routed into them yet.
+func (h *Host) Up() error {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if err := h.removeLeftovers(); err != nil {
+		return err
+	}
+	if err := h.applyGuard(); err != nil {
+		return err
+	}
+	for _, port := range h.plan.ports() {
+		if err := h.bringUp(port); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// bringUp makes one of our interfaces silent and puts it up.
+func (h *Host) bringUp(port string) error {
+	link, err := netlink.LinkByName(port)
+	if err != nil {
+		return fmt.Errorf("find %s: %w", port, err)
+	}
+	for _, c := range portSysctls() {
+		if err := c.set(link); err != nil {
+			return err
+		}
+	}
+	// The TUN must not chatter: no link-local address, hence no router
+	// solicitation and no MLD report into the loop.
+	if h.plan.IPv6 {
+		if err := h.silence6(link); err != nil {
+			return err
+		}
+	}
+	if err := netlink.LinkSetMulticastOff(link); err != nil {
+		return fmt.Errorf("switch multicast off on %s: %w", port, err)
+	}
+	if err := netlink.LinkSetUp(link); err != nil {
+		return fmt.Errorf("bring %s up: %w", port, err)
+	}
+	return nil
+}
+
+func (h *Host) silence6(link netlink.Link) error {
+	name := link.Attrs().Name
+	if !HasIPv6(name) {
+		// The default for new interfaces is off, yet subscribers have it.
+		if err := writeInt(disableIPv6(name), 0); err != nil {
+			return &Hint{err, fmt.Sprintf("type: sysctl -w net.ipv6.conf.%s.disable_ipv6=0", "default")}
+		}
+	}
+	const addrGenModeNone = 1 // IN6_ADDR_GEN_MODE_NONE
+	if err := netlink.LinkSetIP6AddrGenMode(link, addrGenModeNone); err != nil {
+		return fmt.Errorf("switch IPv6 autoconfiguration off on %s: %w", name, err)
+	}
+	return nil
+}
+
+// Apply switches forwarding on where it is off and sends subscribers' traffic
+// into the ports. Packets flow when it returns.
+func (h *Host) Apply() error {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if err := h.enableForwarding(); err != nil {
+		return err
+	}
+	u, err := newUntracker(&h.plan)
+	if err != nil {
+		h.log.Warn("connection tracking is not bypassed: a masquerading gateway will not translate what passes here",
+			zap.Error(err))
+	}
+	h.untrack = u
+	_, err = h.reconcile()
+	return err
+}
+
+// enableForwarding remembers what it changed.
+func (h *Host) enableForwarding() error {
+	for _, iface := range h.plan.realInterfaces() {
+		if v, err := confForwarding(1).read(iface); err != nil || v == 1 {
+			continue
+		}
+		link, err := netlink.LinkByName(iface)
+		if err != nil {
+			return fmt.Errorf("find %s: %w", iface, err)
+		}
+		if err := confForwarding(1).set(link); err != nil {
+			return err
+		}
+		h.remember("net.ipv4.conf."+iface+".forwarding", func() error { return confForwarding(0).set(link) })
+	}
+	if !h.plan.IPv6 {
+		return nil
+	}
+	if v, err := readInt(ipv6Forwarding); err != nil || v != 0 {
+		return nil //nolint:nilerr // no such switch: no IPv6
+	}
+	return h.enableForwarding6()
+}
+
+// enableForwarding6 leaves a machine alone that has its own default route from
+// router advertisements: as a router it would lose it.
+func (h *Host) enableForwarding6() error {
+	const fix = "type: sysctl -w net.ipv6.conf.all.forwarding=1"
+	routes, err := netlink.RouteListFiltered(unix.AF_INET6, &netlink.Route{Protocol: unix.RTPROT_RA}, netlink.RT_FILTER_PROTOCOL)
+	if err == nil && len(routes) > 0 {
+		h.log.Warn("IPv6 forwarding is off, and switching it on would remove the default route that this machine "+
+			"learned from router advertisements: subscribers have no IPv6", zap.String("fix",
+			"sysctl -w net.ipv6.conf."+h.plan.Upstream+".accept_ra=2 net.ipv6.conf.all.forwarding=1"))
+		return nil
+	}
+	if err := writeInt(ipv6Forwarding, 1); err != nil {
+		h.log.Warn("IPv6 forwarding is off and cannot be switched on: subscribers have no IPv6",
+			zap.Error(err), zap.String("fix", fix))
+		return nil
+	}
+	h.remember("net.ipv6.conf.all.forwarding", func() error { return writeInt(ipv6Forwarding, 0) })
+	return nil
+}
+
+func (h *Host) remember(what string, undo func() error) {
+	h.log.Warn("forwarding was off; it is on while op25b runs and off again afterwards",
+		zap.String("setting", what), zap.String("fix", "to keep it on, put "+what+" = 1 into /etc/sysctl.d/"))
+	h.restore = append(h.restore, restore{what, undo})
+}
+
+// reconcile adds what is missing and returns it in words. The kernel itself
+// says what is missing: it refuses to add what it has.
+func (h *Host) reconcile() (added []string, err error) {
+	var errs []error
+	mtu, err := h.wantMTU()
+	if err == nil {
+		h.mtu = mtu
+	}
+	for _, port := range h.plan.ports() {
+		what, err := h.healLink(port)
+		added, errs = append(added, what...), append(errs, err)
+	}
+	for _, r := range h.plan.routes() {
+		switch err := r.add(); {
+		case err == nil:
+			added = append(added, "ip "+r.command("add"))
+		case !errors.Is(err, unix.EEXIST):
+			errs = append(errs, fmt.Errorf("ip %s: %w", r.command("add"), err))
+		}
+	}
+	for _, r := range h.plan.rules() {
+		switch err := netlink.RuleAdd(r.netlink()); {
+		case err == nil:
+			added = append(added, "ip "+r.command("add"))
+		case !errors.Is(err, unix.EEXIST):
+			errs = append(errs, fmt.Errorf("ip %s: %w", r.command("add"), err))
+		}
+	}
+	if h.plan.guarded() && !h.guardPresent() {
+		errs = append(errs, h.applyGuard())
+		added = append(added, "nft table inet "+guardTable)
+	}
+	return added, errors.Join(errs...)
+}
+
+// healLink puts one of our interfaces up again and its settings right.
+func (h *Host) healLink(port string) (healed []string, err error) {
+	link, err := netlink.LinkByName(port)
+	if err != nil {
+		return nil, fmt.Errorf("find %s: %w", port, err)
+	}
+	if link.Attrs().MTU != h.mtu {
+		if err := netlink.LinkSetMTU(link, h.mtu); err != nil {
+			return nil, fmt.Errorf("set MTU of %s to %d: %w", port, h.mtu, err)
+		}
+		healed = append(healed, fmt.Sprintf("ip link set dev %s mtu %d", port, h.mtu))
+	}
+	for _, c := range portSysctls() {
+		if v, err := c.read(port); err != nil || v == c.value {
+			continue
+		}
+		if err := c.set(link); err != nil {
+			return healed, err
+		}
+		healed = append(healed, fmt.Sprintf("sysctl -w net.ipv4.conf.%s.%s=%d", port, c.name, c.value))
+	}
+	if link.Attrs().RawFlags&unix.IFF_UP != 0 {
+		return healed, nil
+	}
+	if err := netlink.LinkSetUp(link); err != nil {
+		return healed, fmt.Errorf("bring %s up: %w", port, err)
+	}
+	return append(healed, "ip link set dev "+port+" up"), nil
+}
+
+func (r route) add() error {
+	n := &netlink.Route{
+		Family: r.family, Table: r.table, Priority: r.metric, Protocol: Protocol,
+		Scope: netlink.SCOPE_UNIVERSE, Type: unix.RTN_BLACKHOLE, Dst: defaultNet(r.family),
+	}
+	if r.dev != "" {
+		link, err := netlink.LinkByName(r.dev)
+		if err != nil {
+			return fmt.Errorf("find %s: %w", r.dev, err)
+		}
+		n.LinkIndex, n.Type = link.Attrs().Index, unix.RTN_UNICAST
+		n.Scope = netlink.SCOPE_LINK
+	}
+	return netlink.RouteAdd(n)
+}
+
+// Undo takes back what Apply did: first the rules, so that the kernel forwards
+// by itself while the ports still drain. What OnExit asks for stays: see
+// Remains. The routes go away with the ports.
+func (h *Host) Undo() error {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	var errs []error
+	if h.plan.OnExit != OnExitBlackhole {
+		errs = append(errs, removeRules(h.plan.Table))
+	}
+	if h.untrack != nil {
+		errs = append(errs, h.untrack.Close())
+	}
+	if h.plan.OnExit == OnExitForward {
+		errs = append(errs, removeGuard())
+	}
+	for _, r := range h.restore {
+		if err := r.undo(); err != nil {
+			errs = append(errs, fmt.Errorf("restore %s: %w", r.what, err))
+		}
+	}
+	h.restore = nil
+	return errors.Join(errs...)
+}
+
+// Remains says in words what stays in the kernel after Undo.
+func (h *Host) Remains() string {
+	switch h.plan.OnExit {
+	case OnExitForward:
+		return "everything is forwarded, blocked ports too"
+	case OnExitBlackhole:
+		return "the kernel drops subscribers' traffic until op25b runs again or `op25b cleanup` is called"
+	default:
+		return "the kernel forwards everything and still refuses the blocked ports, until `op25b cleanup` is called"
+	}
+}
+
+// SetGuard replaces the guard's sets after a reload.
+func (h *Host) SetGuard(g Guard) error {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.plan.Guard = g
+	return h.applyGuard()
+}

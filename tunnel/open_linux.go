@@ -1,0 +1,77 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package tunnel
+
+import (
+	"errors"
+	"fmt"
+
+	"golang.org/x/sys/unix"
+)
+
+const clonePath = "/dev/net/tun"
+
+// iffTunExcl makes TUNSETIFF fail with EBUSY when the interface exists
+// (linux/if_tun.h), so that a second gateway never attaches to the first one's.
+const iffTunExcl = 0x8000
+
+// attach opens one queue of the TUN interface name and returns its blocking
+// descriptor. The first queue creates the interface.
+func attach(name string, first bool) (int, error) {
+	ifr, err := unix.NewIfreq(name)
+	if err != nil {
+		return -1, fmt.Errorf("name the interface: %w", err)
+	}
+	fd, err := unix.Open(clonePath, unix.O_RDWR|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return -1, openHint(err)
+	}
+	flags := uint16(unix.IFF_TUN | unix.IFF_NO_PI | unix.IFF_VNET_HDR | unix.IFF_MULTI_QUEUE)
+	if first {
+		flags |= iffTunExcl
+	}
+	ifr.SetUint16(flags)
+	if err := unix.IoctlIfreq(fd, unix.TUNSETIFF, ifr); err != nil {
+		return -1, errors.Join(attachHint(name, err), unix.Close(fd))
+	}
+	return fd, nil
+}
+
+func openHint(err error) error {
+	wrapped := fmt.Errorf("open %s: %w", clonePath, err)
+	switch {
+	case errors.Is(err, unix.ENOENT):
+		return &Hint{wrapped, "the kernel module is not loaded or the container lacks the device; type: modprobe tun, " +
+			"or start the container with --device /dev/net/tun"}
+	case errors.Is(err, unix.ENODEV), errors.Is(err, unix.ENXIO):
+		return &Hint{wrapped, "the device node is there but no driver answers; type: modprobe tun"}
+	case errors.Is(err, unix.EACCES), errors.Is(err, unix.EPERM):
+		return &Hint{wrapped, "run as root, or with CAP_NET_ADMIN and access to the device " +
+			"(systemd: DeviceAllow=/dev/net/tun rw; containers: --device /dev/net/tun)"}
+	default:
+		return wrapped
+	}
+}
+
+func attachHint(name string, err error) error {
+	wrapped := fmt.Errorf("create interface: %w", err)
+	switch {
+	case errors.Is(err, unix.EBUSY), errors.Is(err, unix.EEXIST):
+		return &Hint{wrapped, takenBy(name) + "; stop it, or choose other names in tunnel.subscriber and tunnel.upstream"}
+	case errors.Is(err, unix.EPERM):
+		return &Hint{wrapped, "run as root or give the program CAP_NET_ADMIN " +
+			"(systemd: AmbientCapabilities=CAP_NET_ADMIN; containers: --cap-add NET_ADMIN)"}
+	case errors.Is(err, unix.EINVAL):
+		return &Hint{wrapped, fmt.Sprintf("an interface %q that is no multi-queue TUN is in the way, or the name is not valid", name)}
+	default:
+		return wrapped
+	}
+}
+
+// takenBy says who has the interface name.
+func takenBy(name string) string {
+	if pid := Holder(name); pid != 0 {
+		return fmt.Sprintf("process %d has the interface %s", pid, name)
+	}
+	return fmt.Sprintf("an interface named %s exists already", name)
+}

@@ -1,0 +1,165 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package tunnel
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"sync"
+	"sync/atomic"
+
+	"golang.org/x/sys/unix"
+	"golang.zx2c4.com/wireguard/tun"
+)
+
+// Offload says which super-packets the kernel may hand to a Port.
+type Offload struct {
+	// Checksum: packets may come with a partial checksum. Without it there is
+	// no segmentation either.
+	Checksum bool
+	// TSO: TCP super-packets, with and without ECN marks.
+	TSO bool
+	// USO: UDP super-packets (Linux 6.2).
+	USO bool
+}
+
+// String returns "checksum+tso+uso", a part of it, or "off".
+func (o Offload) String() string {
+	switch {
+	case o.USO:
+		return "checksum+tso+uso"
+	case o.TSO:
+		return "checksum+tso"
+	case o.Checksum:
+		return "checksum"
+	default:
+		return "off"
+	}
+}
+
+// PortOptions say what a Port should be.
+type PortOptions struct {
+	// Name of the interface, at most 15 octets.
+	Name string
+	// MTU in octets.
+	MTU int
+	// Queues to open, 1 to 16.
+	Queues int
+	// Offload to ask for. What the kernel refuses is left out; see Port.Offload.
+	Offload Offload
+}
+
+// Port is one TUN interface and its queues. It exists as long as its queues are
+// open: when the process dies, the kernel removes the interface and every route
+// through it. Its methods may be called from any goroutine.
+type Port struct {
+	name    string
+	offload Offload
+	missing string // what was asked for and not granted, and why
+	queues  []*Queue
+	dev     tun.Device // holds the first queue's file; tells of link events
+
+	mtu    atomic.Int64
+	closed sync.Once
+	events sync.WaitGroup
+}
+
+// OpenPort creates the interface, which must not exist, and leaves it down:
+// [Host] brings it up once everything around it is in place. The error is a
+// *Hint where the operator can do something about it.
+func OpenPort(opts PortOptions) (*Port, error) {
+	p := &Port{name: opts.Name}
+	if err := p.open(opts); err != nil {
+		return nil, errors.Join(fmt.Errorf("open TUN %s: %w", opts.Name, err), p.Close())
+	}
+	return p, nil
+}
+
+func (p *Port) open(opts PortOptions) error {
+	for i := range max(opts.Queues, 1) {
+		fd, err := attach(opts.Name, i == 0)
+		if err != nil {
+			return err
+		}
+		q, err := newQueue(fd)
+		if err != nil {
+			return errors.Join(err, unix.Close(fd))
+		}
+		p.queues = append(p.queues, q)
+	}
+	// wireguard's device takes the first queue's file over. A file made from a
+	// blocking descriptor stays out of Go's poller, which would otherwise wake
+	// up for every packet that a queue's own poll is waiting for already.
+	dev, err := tun.CreateTUNFromFile(os.NewFile(uintptr(p.queues[0].fd), clonePath), opts.MTU)
+	if err != nil {
+		return fmt.Errorf("hand the queue to the TUN library: %w", err)
+	}
+	p.queues[0].shared = true
+	p.dev = dev
+	p.mtu.Store(int64(opts.MTU))
+	p.events.Add(1)
+	go p.follow()
+	for _, q := range p.queues {
+		if err := unix.SetNonblock(q.fd, true); err != nil {
+			return fmt.Errorf("make the queue non-blocking: %w", err)
+		}
+	}
+	// The library has set the offloads that it can handle itself; ours replace
+	// them, for the whole interface.
+	p.offload, p.missing, err = setOffload(p.queues[0].fd, opts.Offload)
+	return err
+}
+
+// follow keeps MTU up to date and drains the device's events, without which its
+// listeners would block. It ends when the device is closed.
+func (p *Port) follow() {
+	defer p.events.Done()
+	for event := range p.dev.Events() {
+		if event&tun.EventMTUUpdate == 0 {
+			continue
+		}
+		if mtu, err := p.dev.MTU(); err == nil {
+			p.mtu.Store(int64(mtu))
+		}
+	}
+}
+
+// Name returns the interface's name.
+func (p *Port) Name() string { return p.name }
+
+// MTU returns the largest IP packet, in octets, that leaves by this interface,
+// as the kernel reported it last. Super-packets are measured by their segments.
+func (p *Port) MTU() int { return int(p.mtu.Load()) }
+
+// Offload returns what was granted, and in words what was not and why; the
+// words are empty when all that was asked for is in force.
+func (p *Port) Offload() (granted Offload, missing string) { return p.offload, p.missing }
+
+// Queues returns the queues, one for each worker.
+func (p *Port) Queues() []*Queue { return p.queues }
+
+// Interrupt makes every reader return ErrClosed, now and later. The interface
+// stays, and writing still works.
+func (p *Port) Interrupt() {
+	for _, q := range p.queues {
+		q.wake()
+	}
+}
+
+// Close removes the interface. Nobody may be in Read or Write any more: call
+// Interrupt and wait for the readers first, since the kernel gives the numbers
+// of closed descriptors to others at once. It is safe to call twice.
+func (p *Port) Close() error {
+	var errs []error
+	p.closed.Do(func() {
+		if p.dev != nil {
+			errs = append(errs, p.dev.Close())
+			p.events.Wait()
+		}
+		for _, q := range p.queues {
+			errs = append(errs, q.close())
+		}
+	})
+	return errors.Join(errs...)
+}

@@ -1,0 +1,124 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package tunnel
+
+import (
+	"errors"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+)
+
+// Queue is one descriptor of a multi-queue TUN. One goroutine may read it; any
+// number may write to it.
+//
+// Reads and writes are raw system calls on a non-blocking descriptor: they do
+// not tell Go's scheduler, which would hand the processor to another thread
+// and back for every packet. Only when nothing is there to read does the
+// reader block, in poll, and tell.
+type Queue struct {
+	fd     int
+	shared bool // fd belongs to wireguard's device, which closes it
+
+	wakeup  int // eventfd: readable once the queue is interrupted
+	closing atomic.Bool
+	closed  sync.Once
+}
+
+func newQueue(fd int) (*Queue, error) {
+	wakeup, err := unix.Eventfd(0, unix.EFD_CLOEXEC|unix.EFD_NONBLOCK)
+	if err != nil {
+		return nil, fmt.Errorf("create eventfd: %w", err)
+	}
+	return &Queue{fd: fd, wakeup: wakeup}, nil
+}
+
+// Read fills frame with the next frame and returns its length. It blocks until
+// there is one. frame must hold the header and 64 KiB: what does not fit is cut
+// off without an error. It returns ErrClosed once the Port is interrupted and
+// ErrGone when the device was deleted.
+func (q *Queue) Read(frame []byte) (int, error) {
+	for !q.closing.Load() {
+		n, _, errno := syscall.RawSyscall(unix.SYS_READ, uintptr(q.fd),
+			uintptr(unsafe.Pointer(unsafe.SliceData(frame))), uintptr(len(frame)))
+		switch errno {
+		case 0:
+			return int(n), nil
+		case unix.EAGAIN:
+			if err := q.wait(); err != nil {
+				return 0, err
+			}
+		case unix.EINTR:
+		case unix.EBADFD:
+			return 0, ErrGone
+		default:
+			return 0, fmt.Errorf("read frame: %w", errno)
+		}
+	}
+	return 0, ErrClosed
+}
+
+// wait blocks until the queue is readable or interrupted.
+func (q *Queue) wait() error {
+	fds := [2]unix.PollFd{
+		{Fd: int32(q.fd), Events: unix.POLLIN},     //nolint:gosec // a descriptor
+		{Fd: int32(q.wakeup), Events: unix.POLLIN}, //nolint:gosec // a descriptor
+	}
+	_, err := unix.Poll(fds[:], -1)
+	switch {
+	case err != nil && !errors.Is(err, unix.EINTR):
+		return fmt.Errorf("wait for a frame: %w", err)
+	case fds[0].Revents&(unix.POLLERR|unix.POLLNVAL) != 0:
+		return ErrGone
+	default:
+		return nil
+	}
+}
+
+// Write sends one frame. It does not block: a frame that the kernel has no room
+// for is lost, and the error says so (unix.EAGAIN, unix.ENOBUFS). ErrLinkDown
+// and ErrGone stand for a state of the interface; any other error is about this
+// frame alone. In no case should the caller stop for good.
+func (q *Queue) Write(frame []byte) error {
+	for {
+		n, _, errno := syscall.RawSyscall(unix.SYS_WRITE, uintptr(q.fd),
+			uintptr(unsafe.Pointer(unsafe.SliceData(frame))), uintptr(len(frame)))
+		switch errno {
+		case 0:
+			if int(n) != len(frame) {
+				return fmt.Errorf("write frame: %d of %d octets taken", n, len(frame))
+			}
+			return nil
+		case unix.EINTR:
+		case unix.EIO:
+			return ErrLinkDown
+		case unix.EBADFD:
+			return ErrGone
+		default:
+			return errno
+		}
+	}
+}
+
+// wake makes the reader return ErrClosed.
+func (q *Queue) wake() {
+	q.closing.Store(true)
+	one := [8]byte{0: 1}
+	_, _ = unix.Write(q.wakeup, one[:]) // fails only when the counter is full: awake already
+}
+
+// close releases the descriptors. The reader must have been woken before.
+func (q *Queue) close() error {
+	var err error
+	q.closed.Do(func() {
+		err = unix.Close(q.wakeup)
+		if !q.shared {
+			err = errors.Join(err, unix.Close(q.fd))
+		}
+	})
+	return err
+}
