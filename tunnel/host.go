@@ -5,6 +5,8 @@ package tunnel
 import (
 	"errors"
 	"fmt"
+	"net"
+	"net/netip"
 	"strings"
 	"sync"
 
@@ -45,7 +47,7 @@ func NewHost(plan Plan, log *zap.Logger) (*Host, error) {
 		}
 	}
 	h := &Host{log: log, plan: plan}
-	mtu, err := h.wantMTU()
+	mtu, err := MTU(&h.plan)
 	h.mtu = mtu
 	return h, err
 }
@@ -68,16 +70,17 @@ func CheckInterface(name string) error {
 	return &Hint{fmt.Errorf("find interface %s: %w", name, err), fix}
 }
 
-// MTU returns the MTU for the ports: the plan's, or the smallest of the real
-// interfaces'.
+// MTU returns the MTU for the ports, in octets.
 func (h *Host) MTU() int { return h.mtu }
 
-func (h *Host) wantMTU() (int, error) {
-	if h.plan.MTU != 0 {
-		return h.plan.MTU, nil
+// MTU returns the plan's MTU, or, where it is 0, the smallest of the real
+// interfaces'.
+func MTU(p *Plan) (int, error) {
+	if p.MTU != 0 {
+		return p.MTU, nil
 	}
 	mtu := 65535
-	for _, iface := range h.plan.realInterfaces() {
+	for _, iface := range p.realInterfaces() {
 		link, err := netlink.LinkByName(iface)
 		if err != nil {
 			return 0, fmt.Errorf("read MTU of %s: %w", iface, err)
@@ -127,10 +130,36 @@ func (h *Host) bringUp(port string) error {
 	if err := netlink.LinkSetMulticastOff(link); err != nil {
 		return fmt.Errorf("switch multicast off on %s: %w", port, err)
 	}
+	if _, err := addPortAddress(link); err != nil {
+		return err
+	}
 	if err := netlink.LinkSetUp(link); err != nil {
 		return fmt.Errorf("bring %s up: %w", port, err)
 	}
 	return nil
+}
+
+// portAddress is the "IPv4 dummy address" of RFC 7600 (IANA's special-purpose
+// registry), which means nobody. Linux treats loose reverse-path filtering on
+// an interface without any address as a reason to drop all that comes in
+// there, so each port has this one, in host scope: never chosen as a source.
+func portAddress() *netlink.Addr {
+	return &netlink.Addr{
+		IPNet: &net.IPNet{IP: net.IPv4(192, 0, 0, 8).To4(), Mask: net.CIDRMask(32, 32)},
+		Scope: unix.RT_SCOPE_HOST,
+	}
+}
+
+// addPortAddress reports whether the address was missing.
+func addPortAddress(link netlink.Link) (added bool, err error) {
+	switch err := netlink.AddrAdd(link, portAddress()); {
+	case err == nil:
+		return true, nil
+	case errors.Is(err, unix.EEXIST):
+		return false, nil
+	default:
+		return false, fmt.Errorf("give %s an address: %w", link.Attrs().Name, err)
+	}
 }
 
 func (h *Host) silence6(link netlink.Link) error {
@@ -220,8 +249,7 @@ func (h *Host) remember(what string, undo func() error) {
 // says what is missing: it refuses to add what it has.
 func (h *Host) reconcile() (added []string, err error) {
 	var errs []error
-	mtu, err := h.wantMTU()
-	if err == nil {
+	if mtu, err := MTU(&h.plan); err == nil {
 		h.mtu = mtu
 	}
 	for _, port := range h.plan.ports() {
@@ -271,6 +299,13 @@ func (h *Host) healLink(port string) (healed []string, err error) {
 			return healed, err
 		}
 		healed = append(healed, fmt.Sprintf("sysctl -w net.ipv4.conf.%s.%s=%d", port, c.name, c.value))
+	}
+	added, err := addPortAddress(link)
+	if err != nil {
+		return healed, err
+	}
+	if added {
+		healed = append(healed, fmt.Sprintf("ip addr add %s dev %s scope host", portAddress().IPNet, port))
 	}
 	if link.Attrs().RawFlags&unix.IFF_UP != 0 {
 		return healed, nil
@@ -340,4 +375,25 @@ func (h *Host) SetGuard(g Guard) error {
 	defer h.mu.Unlock()
 	h.plan.Guard = g
 	return h.applyGuard()
+}
+
+// Addresses returns the addresses of a real interface that others can reach:
+// no loopback and no link-local ones.
+func Addresses(iface string) ([]netip.Addr, error) {
+	link, err := netlink.LinkByName(iface)
+	if err != nil {
+		return nil, fmt.Errorf("find %s: %w", iface, err)
+	}
+	list, err := netlink.AddrList(link, unix.AF_UNSPEC)
+	if err != nil {
+		return nil, fmt.Errorf("list addresses of %s: %w", iface, err)
+	}
+	var addresses []netip.Addr
+	for _, a := range list {
+		addr, ok := netip.AddrFromSlice(a.IP)
+		if addr = addr.Unmap(); ok && addr.IsGlobalUnicast() {
+			addresses = append(addresses, addr)
+		}
+	}
+	return addresses, nil
 }

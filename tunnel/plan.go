@@ -198,7 +198,8 @@ func (p *Plan) Commands() []string {
 	for _, port := range p.ports() {
 		c = append(c,
 			"ip tuntap add dev "+port+" mode tun multi_queue vnet_hdr",
-			fmt.Sprintf("ip link set dev %s mtu %d multicast off addrgenmode none", port, p.MTU))
+			fmt.Sprintf("ip link set dev %s mtu %d multicast off addrgenmode none", port, p.MTU),
+			fmt.Sprintf("ip addr add %s dev %s scope host", portAddress().IPNet, port))
 		for _, s := range portSysctls() {
 			c = append(c, fmt.Sprintf("sysctl -w net.ipv4.conf.%s.%s=%d", port, s.name, s.value))
 		}

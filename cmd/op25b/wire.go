@@ -1,0 +1,153 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"fmt"
+	"net/netip"
+	"runtime"
+
+	"op25b/config"
+	"op25b/filter"
+	"op25b/stack"
+	"op25b/tunnel"
+)
+
+// This file turns the operator's configuration into what each room wants.
+
+func filterSpec(c *config.Config) filter.Spec {
+	spec := filter.Spec{
+		Ports:                  c.Policy.Ports,
+		JudgeEstablished:       c.Policy.Established == config.EstablishedReset,
+		BlockInboundSourcePort: c.Policy.InboundSourcePort == config.InboundSourcePortBlock,
+		ValidateSource:         c.Forwarding.SourceValidation == config.SourceValidationStrict,
+		Router:                 c.Tunnel.Addresses,
+	}
+	for _, r := range c.Policy.Relays {
+		spec.Relays = append(spec.Relays, filter.Relay{Name: r.Name, Prefixes: r.Prefixes})
+	}
+	for _, p := range c.Policy.Pools {
+		spec.Pools = append(spec.Pools, filter.Pool{
+			Name: p.Name, Prefixes: p.Prefixes,
+			Static:   p.Assignment == config.AssignmentStatic,
+			Response: response(p.Response),
+		})
+	}
+	return spec
+}
+
+func response(r config.Response) filter.Response {
+	switch r {
+	case config.ResponseProhibited:
+		return filter.RespondProhibited
+	case config.ResponseDrop:
+		return filter.RespondDrop
+	default:
+		return filter.RespondReset
+	}
+}
+
+func tunnelGuard(spec filter.Spec) (tunnel.Guard, error) {
+	sources, err := spec.Refused()
+	if err != nil {
+		return tunnel.Guard{}, err
+	}
+	relays, err := spec.Reachable()
+	if err != nil {
+		return tunnel.Guard{}, err
+	}
+	return tunnel.Guard{Ports: spec.Ports, Sources: sources, Relays: relays}, nil
+}
+
+func tunnelPlan(c *config.Config) (tunnel.Plan, error) {
+	guard, err := tunnelGuard(filterSpec(c))
+	if err != nil {
+		return tunnel.Plan{}, err
+	}
+	plan := tunnel.Plan{
+		Subscribers:    c.Interfaces.Subscriber,
+		Upstream:       c.Interfaces.Upstream,
+		SubscriberPort: c.Tunnel.Subscriber,
+		UpstreamPort:   c.Tunnel.Upstream,
+		MTU:            int(c.Tunnel.MTU),
+		Table:          c.Forwarding.Table,
+		Priority:       c.Forwarding.Priority,
+		ReturnPath:     c.Forwarding.ReturnPath == config.ReturnPathRouter,
+		IPv4:           true,
+		OnExit:         onExit(c.Forwarding.OnExit),
+		Guard:          guard,
+	}
+	if c.Forwarding.Capture == config.CaptureSMTP {
+		plan.Capture = c.Policy.Ports
+	}
+	for _, iface := range c.Interfaces.Subscriber {
+		plan.IPv6 = plan.IPv6 || tunnel.HasIPv6(iface)
+	}
+	return plan, nil
+}
+
+func onExit(o config.OnExit) tunnel.OnExit {
+	switch o {
+	case config.OnExitForward:
+		return tunnel.OnExitForward
+	case config.OnExitBlackhole:
+		return tunnel.OnExitBlackhole
+	default:
+		return tunnel.OnExitRejectSMTP
+	}
+}
+
+func portOptions(c *config.Config, name string, mtu int) tunnel.PortOptions {
+	const mostQueues = 16
+	opts := tunnel.PortOptions{Name: name, MTU: mtu, Queues: int(c.Tunnel.Queues)}
+	if opts.Queues == 0 {
+		opts.Queues = min(runtime.NumCPU(), mostQueues)
+	}
+	if c.Tunnel.Offload != config.OffloadOff {
+		opts.Offload = tunnel.Offload{Checksum: true, TSO: true, USO: true}
+	}
+	return opts
+}
+
+func hop(h config.Hop) stack.Hop {
+	if h == config.HopTransparent {
+		return stack.HopTransparent
+	}
+	return stack.HopDecrement
+}
+
+// stackPort presents a TUN port as the router wants it. addresses are those
+// that its ICMP errors may come from, the preferred ones first.
+func stackPort(p *tunnel.Port, addresses []netip.Addr) stack.Port {
+	port := stack.Port{MTU: p.MTU, Interrupt: p.Interrupt, Addresses: onePerFamily(addresses)}
+	for _, q := range p.Queues() {
+		port.Queues = append(port.Queues, q)
+	}
+	return port
+}
+
+func onePerFamily(addresses []netip.Addr) []netip.Addr {
+	var one []netip.Addr
+	have := map[bool]bool{}
+	for _, a := range addresses {
+		if !have[a.Is4()] {
+			have[a.Is4()] = true
+			one = append(one, a)
+		}
+	}
+	return one
+}
+
+// errorAddresses returns the addresses that ICMP errors towards one side may
+// come from: the gateway's own, then those of the real interfaces there.
+func errorAddresses(c *config.Config, ifaces ...string) ([]netip.Addr, error) {
+	addresses := append([]netip.Addr(nil), c.Tunnel.Addresses...)
+	for _, iface := range ifaces {
+		of, err := tunnel.Addresses(iface)
+		if err != nil {
+			return nil, fmt.Errorf("find an address for ICMP errors: %w", err)
+		}
+		addresses = append(addresses, of...)
+	}
+	return addresses, nil
+}

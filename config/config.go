@@ -1,0 +1,155 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package config
+
+import "net/netip"
+
+// DefaultPath is where the packaged service and the commands look for the
+// configuration unless told otherwise.
+const DefaultPath = "/etc/op25b/op25b.yaml"
+
+// Config is a whole configuration. Its keys are the lower-case names in the
+// mapstructure tags. The zero value is not usable: start from [Default], or get
+// one from [Load]. A loaded Config is not changed by this package any more;
+// share it freely as long as nobody else changes it either.
+type Config struct {
+	Interfaces Interfaces `mapstructure:"interfaces"`
+	Tunnel     Tunnel     `mapstructure:"tunnel"`
+	Forwarding Forwarding `mapstructure:"forwarding"`
+	Policy     Policy     `mapstructure:"policy"`
+	Control    Control    `mapstructure:"control"`
+	Log        Log        `mapstructure:"log"`
+}
+
+// Interfaces names the machine's own links. Both keys have to be given.
+type Interfaces struct {
+	// Subscriber lists where subscriber traffic enters: one name or more,
+	// none twice. Empty is refused.
+	Subscriber []string `mapstructure:"subscriber"`
+	// Upstream is where traffic leaves. Empty is refused.
+	Upstream string `mapstructure:"upstream"`
+}
+
+// Tunnel describes the two TUN interfaces that the gateway creates.
+type Tunnel struct {
+	// Subscriber and Upstream are the names of the two interfaces, different
+	// from each other and from the real ones. Empty is refused.
+	Subscriber string `mapstructure:"subscriber"`
+	Upstream   string `mapstructure:"upstream"`
+	// MTU of both interfaces; zero is auto.
+	MTU MTU `mapstructure:"mtu"`
+	// Queues of each interface; zero is auto.
+	Queues Queues `mapstructure:"queues"`
+	// Offload says whether super-packets pass whole.
+	Offload Offload `mapstructure:"offload"`
+	// Addresses are those that the gateway itself answers on: it replies to
+	// ping, refuses TCP as a closed port does, and sends its ICMP errors from
+	// the first one of the family. Empty: it has no address of its own.
+	Addresses []netip.Addr `mapstructure:"addresses"`
+}
+
+// Forwarding says which traffic takes the way through the gateway, and how.
+type Forwarding struct {
+	Capture          Capture          `mapstructure:"capture"`
+	ReturnPath       ReturnPath       `mapstructure:"return_path"`
+	Hop              Hop              `mapstructure:"hop"`
+	SourceValidation SourceValidation `mapstructure:"source_validation"`
+	OnExit           OnExit           `mapstructure:"on_exit"`
+	// Table is the routing table for traffic from subscribers, 1 to 251 or
+	// 256 to 2147483646; Table+1 is the one for the way back. Zero is refused.
+	Table int `mapstructure:"table"`
+	// Priority is that of the first policy routing rule, 1 to 32700; rules
+	// take Priority to Priority+63. Zero is refused.
+	Priority int `mapstructure:"priority"`
+}
+
+// Policy says which connections are refused, and to whom.
+type Policy struct {
+	// Ports are the TCP destination ports that dynamic addresses may not
+	// reach. Empty is refused.
+	Ports             []uint16          `mapstructure:"ports"`
+	Established       Established       `mapstructure:"established"`
+	InboundSourcePort InboundSourcePort `mapstructure:"inbound_source_port"`
+	// Relays are the submission servers that stay reachable on Ports. Empty:
+	// none is.
+	Relays []Relay `mapstructure:"relays"`
+	// Pools are the subscribers' addresses; the longest prefix wins. At least
+	// one is dynamic.
+	Pools []Pool `mapstructure:"pools"`
+}
+
+// Relay is a destination that every subscriber may reach on the policy's ports.
+type Relay struct {
+	// Name is unique among relays; it shows up in explanations and logs.
+	Name string `mapstructure:"name"`
+	// Prefixes are masked, and none is that of another relay.
+	Prefixes []netip.Prefix `mapstructure:"prefixes"`
+}
+
+// Pool is a set of subscriber addresses that are treated alike.
+type Pool struct {
+	// Name is unique among pools; it shows up in explanations and logs.
+	Name string `mapstructure:"name"`
+	// Prefixes are masked, and none is that of another pool.
+	Prefixes   []netip.Prefix `mapstructure:"prefixes"`
+	Assignment Assignment     `mapstructure:"assignment"`
+	// Response is empty for a static pool, where nothing is refused. A dynamic
+	// pool that has none gets [ResponseReset] from [Load].
+	Response Response `mapstructure:"response"`
+}
+
+// Control is how a running gateway is asked and watched.
+type Control struct {
+	// Socket is the absolute path of the unix socket, 107 bytes at most. Empty
+	// is refused.
+	Socket string `mapstructure:"socket"`
+	// Metrics is the host:port that serves metrics. Empty: off.
+	Metrics string `mapstructure:"metrics"`
+}
+
+// Log is how the gateway talks.
+type Log struct {
+	Level  LogLevel  `mapstructure:"level"`
+	Format LogFormat `mapstructure:"format"`
+}
+
+// Default returns the values of all keys that were not written, anew for each
+// call. Interfaces and pools have none: only the operator knows them.
+func Default() Config {
+	return Config{
+		Tunnel: Tunnel{
+			Subscriber: "op25b-sub",
+			Upstream:   "op25b-up",
+			Offload:    OffloadAuto,
+		},
+		Forwarding: Forwarding{
+			Capture:          CaptureAll,
+			ReturnPath:       ReturnPathKernel,
+			Hop:              HopDecrement,
+			SourceValidation: SourceValidationStrict,
+			OnExit:           OnExitRejectSMTP,
+			Table:            25,
+			Priority:         2500,
+		},
+		Policy: Policy{
+			Ports:             []uint16{25},
+			Established:       EstablishedKeep,
+			InboundSourcePort: InboundSourcePortAllow,
+		},
+		Control: Control{
+			Socket:  "/run/op25b/op25b.sock",
+			Metrics: "127.0.0.1:9925",
+		},
+		Log: Log{Level: LogLevelInfo, Format: LogFormatJSON},
+	}
+}
+
+// complete fills in the defaults of list items, which Default cannot hold.
+func (c *Config) complete() {
+	for i := range c.Policy.Pools {
+		p := &c.Policy.Pools[i]
+		if p.Assignment == AssignmentDynamic && p.Response == "" {
+			p.Response = ResponseReset
+		}
+	}
+}

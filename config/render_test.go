@@ -1,0 +1,78 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package config
+
+import (
+	"fmt"
+	"reflect"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"go.yaml.in/yaml/v3"
+)
+
+// render writes a Config as an operator would, every key spelled out.
+func render(t *testing.T, c *Config) []byte {
+	t.Helper()
+	out, err := yaml.Marshal(plain(reflect.ValueOf(*c)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return out
+}
+
+// plain takes the types off: groups become maps, lists slices, words text.
+func plain(v reflect.Value) any {
+	switch {
+	case isGroup(v.Type()):
+		group := map[string]any{}
+		for _, f := range fields(v.Type()) {
+			value := v.Field(f.index)
+			if f.typ == reflect.TypeFor[Response]() && value.Len() == 0 {
+				continue // a static pool has none, which is written by leaving it out
+			}
+			group[f.name] = plain(value)
+		}
+		return group
+	case isList(v.Type()):
+		list := make([]any, v.Len())
+		for i := range list {
+			list[i] = plain(v.Index(i))
+		}
+		return list
+	case isAuto(v.Type()) && v.IsZero():
+		return auto
+	case isNumber(v.Type()):
+		if v.CanUint() {
+			return v.Uint()
+		}
+		return v.Int()
+	}
+	return textOf(v)
+}
+
+func textOf(v reflect.Value) string { return fmt.Sprint(v.Interface()) }
+
+func TestRoundTrip(t *testing.T) {
+	t.Parallel()
+	for _, file := range []string{"good.yaml", "minimal.yaml", "other.yaml", "headings.yaml"} {
+		t.Run(file, func(t *testing.T) {
+			t.Parallel()
+			want, err := Load("testdata/" + file)
+			if err != nil {
+				t.Fatal(err)
+			}
+			text := render(t, want)
+			got, problems := load("rendered", text)
+			if len(problems) > 0 {
+				t.Fatalf("refused what it accepted:\n%v\n%s", problems, text)
+			}
+			if diff := cmp.Diff(want, got, compare()); diff != "" {
+				t.Errorf("round trip (-want +got):\n%s", diff)
+			}
+			if keys := want.RestartKeys(got); len(keys) > 0 {
+				t.Errorf("round trip changes %v", keys)
+			}
+		})
+	}
+}
