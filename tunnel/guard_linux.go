@@ -5,6 +5,7 @@ package tunnel
 import (
 	"encoding/binary"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/google/nftables"
@@ -195,54 +196,44 @@ func buildGuard(conn *nftables.Conn, plan *Plan, sets []guardSet) error {
 		byName[s.name] = set
 	}
 	chain := func(name string) *nftables.Chain { return conn.AddChain(&nftables.Chain{Name: name, Table: table}) }
+	guard4, guard6, subscriber := chain("guard4"), chain("guard6"), chain("subscriber")
 	accept := nftables.ChainPolicyAccept
 	forward := conn.AddChain(&nftables.Chain{
 		Name: "forward", Table: table, Type: nftables.ChainTypeFilter,
 		Hooknum: nftables.ChainHookForward, Priority: nftables.ChainPriorityRef(guardPriority), Policy: &accept,
 	})
-	guard4, guard6, subscriber := chain("guard4"), chain("guard6"), chain("subscriber")
-	add := func(c *nftables.Chain, exprs ...[]expr.Any) {
-		rule := &nftables.Rule{Table: table, Chain: c}
-		for _, e := range exprs {
-			rule.Exprs = append(rule.Exprs, e...)
-		}
-		conn.AddRule(rule)
+	add := func(c *nftables.Chain, words ...[]expr.Any) {
+		conn.AddRule(&nftables.Rule{Table: table, Chain: c, Exprs: slices.Concat(words...)})
 	}
 
 	const (
 		network   = expr.PayloadBaseNetworkHeader
 		transport = expr.PayloadBaseTransportHeader
 	)
-	add(guard4, load(network, 16, 4), in(byName["relays4"]), verdict(expr.VerdictReturn))
-	add(guard4, load(network, 9, 1), compare(expr.CmpOpNeq, unix.IPPROTO_TCP), verdict(expr.VerdictReturn))
-	add(guard4, load(network, 6, 2), mask(0x1f, 0xff), compare(expr.CmpOpGte, 0, 10), verdict(expr.VerdictReturn))
-	add(guard4, load(network, 6, 2), mask(0x1f, 0xff), compare(expr.CmpOpNeq, 0, 0), verdict(expr.VerdictDrop))
+	add(guard4, ipv4(), load(network, 16, 4), in(byName["relays4"]), verdict(expr.VerdictReturn))
+	add(guard4, ipv4(), load(network, 9, 1), compare(expr.CmpOpNeq, unix.IPPROTO_TCP), verdict(expr.VerdictReturn))
+	add(guard4, ipv4(), load(network, 6, 2), mask(0x1f, 0xff), compare(expr.CmpOpGte, 0, 10), verdict(expr.VerdictReturn))
+	add(guard4, ipv4(), load(network, 6, 2), mask(0x1f, 0xff), compare(expr.CmpOpNeq, 0, 0), verdict(expr.VerdictDrop))
 
-	fragOffset := func() []expr.Any {
-		const fragmentHeader = 44
-		return []expr.Any{&expr.Exthdr{DestRegister: 1, Type: fragmentHeader, Offset: 2, Len: 2, Op: expr.ExthdrOpIpv6}}
-	}
-	add(guard6, load(network, 24, 16), in(byName["relays6"]), verdict(expr.VerdictReturn))
-	add(guard6, fragOffset(), mask(0xff, 0xf8), compare(expr.CmpOpGte, 0x02, 0x00), verdict(expr.VerdictReturn))
-	add(guard6, fragOffset(), mask(0xff, 0xf8), compare(expr.CmpOpNeq, 0, 0), verdict(expr.VerdictDrop))
+	add(guard6, ipv6(), load(network, 24, 16), in(byName["relays6"]), verdict(expr.VerdictReturn))
+	add(guard6, ipv6(), fragmentOffset(), compare(expr.CmpOpGte, 0x02, 0x00), verdict(expr.VerdictReturn))
+	add(guard6, ipv6(), fragmentOffset(), compare(expr.CmpOpNeq, 0, 0), verdict(expr.VerdictDrop))
 	add(guard6, meta(expr.MetaKeyL4PROTO), compare(expr.CmpOpNeq, unix.IPPROTO_TCP), verdict(expr.VerdictReturn))
 
 	for _, c := range []*nftables.Chain{guard4, guard6} {
 		// Loading the flags first ends the rule when they are not in the packet:
 		// what cannot be read must not match here, and falls through to the drop.
-		add(c, load(transport, 13, 1), compare(expr.CmpOpGte, 0), load(transport, 2, 2), notIn(byName["ports"]), verdict(expr.VerdictReturn))
-		add(c, load(transport, 13, 1), mask(tcpSYN|tcpACK), compare(expr.CmpOpNeq, tcpSYN), verdict(expr.VerdictReturn))
-		add(c, load(transport, 13, 1), mask(tcpSYN|tcpACK|tcpRST), compare(expr.CmpOpEq, tcpSYN),
-			meta(expr.MetaKeyL4PROTO), compare(expr.CmpOpEq, unix.IPPROTO_TCP),
+		add(c, load(transport, 13, 1), compare(expr.CmpOpGte, 0),
+			tcp(), load(transport, 2, 2), notIn(byName["ports"]), verdict(expr.VerdictReturn))
+		add(c, tcp(), load(transport, 13, 1), mask(tcpSYN|tcpACK), compare(expr.CmpOpNeq, tcpSYN), verdict(expr.VerdictReturn))
+		add(c, tcp(), load(transport, 13, 1), mask(tcpSYN|tcpACK|tcpRST), compare(expr.CmpOpEq, tcpSYN),
 			[]expr.Any{&expr.Reject{Type: unix.NFT_REJECT_TCP_RST}})
 		add(c, verdict(expr.VerdictDrop))
 	}
 
 	add(subscriber, meta(expr.MetaKeyOIFNAME), compare(expr.CmpOpEq, ifname(plan.SubscriberPort)...), verdict(expr.VerdictReturn))
-	add(subscriber, meta(expr.MetaKeyNFPROTO), compare(expr.CmpOpEq, unix.NFPROTO_IPV4),
-		load(network, 12, 4), in(byName["sources4"]), jump("guard4"))
-	add(subscriber, meta(expr.MetaKeyNFPROTO), compare(expr.CmpOpEq, unix.NFPROTO_IPV6),
-		load(network, 8, 16), in(byName["sources6"]), jump("guard6"))
+	add(subscriber, ipv4(), load(network, 12, 4), in(byName["sources4"]), jump("guard4"))
+	add(subscriber, ipv6(), load(network, 8, 16), in(byName["sources6"]), jump("guard6"))
 	for _, iface := range plan.Subscribers {
 		add(forward, meta(expr.MetaKeyIIFNAME), compare(expr.CmpOpEq, ifname(iface)...), jump("subscriber"))
 	}
@@ -262,6 +253,28 @@ func load(base expr.PayloadBase, offset, size uint32) []expr.Any {
 }
 
 func meta(key expr.MetaKey) []expr.Any { return []expr.Any{&expr.Meta{Key: key, Register: 1}} }
+
+// ipv4, ipv6 and tcp are what nft puts before a match of their fields, so that
+// it reads the rules back as they stand in guardScript.
+func ipv4() []expr.Any {
+	return append(meta(expr.MetaKeyNFPROTO), compare(expr.CmpOpEq, unix.NFPROTO_IPV4)...)
+}
+
+func ipv6() []expr.Any {
+	return append(meta(expr.MetaKeyNFPROTO), compare(expr.CmpOpEq, unix.NFPROTO_IPV6)...)
+}
+
+func tcp() []expr.Any {
+	return append(meta(expr.MetaKeyL4PROTO), compare(expr.CmpOpEq, unix.IPPROTO_TCP)...)
+}
+
+// fragmentOffset loads the offset of an IPv6 fragment, in octets; the rule ends
+// when there is no fragment header.
+func fragmentOffset() []expr.Any {
+	const fragmentHeader = 44
+	header := &expr.Exthdr{DestRegister: 1, Type: fragmentHeader, Offset: 2, Len: 2, Op: expr.ExthdrOpIpv6}
+	return append([]expr.Any{header}, mask(0xff, 0xf8)...)
+}
 
 func mask(m ...byte) []expr.Any {
 	return []expr.Any{&expr.Bitwise{

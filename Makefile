@@ -1,0 +1,54 @@
+# SPDX-License-Identifier: Apache-2.0
+
+# Time for each fuzz target, and which benchmarks to run.
+FUZZTIME ?= 10s
+BENCH    ?= .
+
+.PHONY: build demo test bench fuzz lint vuln deps deps-demo clean help
+.NOTPARALLEL:
+
+build: ## build ./bin/op25b, one static binary
+	CGO_ENABLED=0 go build -trimpath -o bin/ ./cmd/op25b
+
+demo: deps-demo build ## show it at work in network namespaces (root)
+	./bin/op25b demo
+
+# The rooms' own tests run with the race detector; e2e drives the real binary,
+# real mail servers and the kernel, and runs one package at a time because they
+# share the machine. -v there: a run takes minutes, and what was skipped shows.
+# -count=1: what they depend on is more than Go's test cache knows of.
+test: deps build ## run all tests, end to end included (root)
+	go vet ./...
+	go test -race -count=1 $$(go list ./... | grep -v '/e2e')
+	go test -v -count=1 -p 1 -timeout 10m ./e2e/...
+
+bench: build ## measure, beside the kernel's own forwarding (root)
+	@tools/deps.sh test
+	go test -run '^$$' -bench '$(BENCH)' -benchmem -p 1 -timeout 30m ./...
+
+fuzz: ## fuzz each target for FUZZTIME
+	@tools/fuzz.sh $(FUZZTIME)
+
+lint: bin/golangci-lint ## check style, mistakes and import directions
+	bin/golangci-lint config verify
+	bin/golangci-lint run
+
+vuln: bin/govulncheck ## look for known vulnerabilities in what the program calls
+	bin/govulncheck ./...
+
+deps: ## install the packages that demo and test need (root)
+	@tools/deps.sh test
+
+deps-demo:
+	@tools/deps.sh demo
+
+# The tools live in a module of their own, so that what they need stays out of
+# the program's go.mod. They are built once and again when their module changes.
+bin/golangci-lint bin/govulncheck bin/benchstat &: tools/go.mod tools/go.sum
+	go build -C tools -o ../bin/ tool
+
+clean: ## remove what was built
+	rm -rf bin
+
+help: ## list the targets
+	@sed -n 's/^\([a-z]*\):.*## /  \1\t/p' Makefile | expand -t 12
