@@ -22,8 +22,7 @@ test: deps build ## run all tests, end to end included (root)
 	go test -race -count=1 $$(go list ./... | grep -v '/e2e')
 	go test -v -count=1 -p 1 -timeout 10m ./e2e/...
 
-bench: build ## measure, beside the kernel's own forwarding (root)
-	@tools/deps.sh test
+bench: deps build ## measure, beside the kernel's own forwarding (root)
 	go test -run '^$$' -bench '$(BENCH)' -benchmem -p 1 -timeout 30m ./...
 
 fuzz: ## fuzz each target for FUZZTIME

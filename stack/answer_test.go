@@ -46,7 +46,7 @@ func TestResetGolden(t *testing.T) {
 			total length 40:            0028
 			identification 0, DF:       0000 4000
 			TTL 65, TCP:                41 06
-			header checksum:            9749
+			header checksum:            9974
 			from the server:            cb007119
 			to the subscriber:          64400002
 			from 25 to 40000:           0019 9c40
@@ -354,12 +354,8 @@ func TestICMPRateIsLimited(t *testing.T) {
 			b.sub.in <- plain(ft.UDP(dynamic4+":1", server4+":2").TTL(0).Bytes())
 		}
 	}()
-	go func() {
-		for range b.sub.out { //nolint:revive // emptied so that the worker does not block
-		}
-	}()
+	go b.sub.empty()
 	fates := b.fates(sent)
-	close(b.sub.out)
 	if fates[AnsweredTimeExceeded] < icmpBurst || fates[DroppedUnanswered] == 0 {
 		t.Errorf("%d answered and %d not, want at least the burst and not all", fates[AnsweredTimeExceeded], fates[DroppedUnanswered])
 	}

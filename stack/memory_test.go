@@ -195,6 +195,18 @@ func silent(t *testing.T, q *memoryQueue) {
 	}
 }
 
+// empty takes what comes out until the queue is interrupted, so that whoever
+// writes does not block.
+func (q *memoryQueue) empty() {
+	for {
+		select {
+		case <-q.out:
+		case <-q.closed:
+			return
+		}
+	}
+}
+
 // plain puts a zeroed virtio_net_hdr before pkt.
 func plain(pkt []byte) []byte { return append(make([]byte, HeaderSize), pkt...) }
 
