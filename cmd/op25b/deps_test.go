@@ -1,0 +1,82 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"encoding/json"
+	"io"
+	"os/exec"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// mayImport says which of our rooms each room's own code may import, and why it
+// stays so small: a room that knows little can be tested, replaced and read by
+// itself. Test code may look further.
+func mayImport() map[string][]string {
+	return map[string][]string{
+		"op25b/cmd/op25b":         {"op25b/config", "op25b/filter", "op25b/lab", "op25b/stack", "op25b/tunnel"}, // wires all
+		"op25b/config":            {},                                                                           // what the operator wrote, nothing else
+		"op25b/filter":            {},                                                                           // decides, without I/O
+		"op25b/filter/filtertest": {},                                                                           // builds packets, independent of what it tests
+		"op25b/lab":               {},                                                                           // networks; runs op25b as a process, like a user
+		"op25b/stack":             {"op25b/filter"},                                                             // asks filter; declares what it needs of ports
+		"op25b/tunnel":            {},                                                                           // the kernel; knows no policy
+	}
+}
+
+// onlyIn says which rooms may import a module: each is known in one place.
+func onlyIn() map[string][]string {
+	return map[string][]string{
+		"github.com/spf13/viper":              {"op25b/config"},
+		"golang.zx2c4.com/wireguard/tun":      {"op25b/tunnel"},
+		"github.com/vishvananda/netlink":      {"op25b/tunnel", "op25b/lab"},
+		"github.com/google/nftables":          {"op25b/tunnel"},
+		"gvisor.dev/gvisor/pkg/tcpip/stack":   {"op25b/stack"},
+		"gvisor.dev/gvisor/pkg/tcpip/network": {"op25b/stack"},
+	}
+}
+
+type listed struct {
+	ImportPath string
+	Imports    []string
+}
+
+func TestImportDirections(t *testing.T) {
+	t.Parallel()
+	cmd := exec.Command("go", "list", "-json=ImportPath,Imports", "op25b/...")
+	out, err := cmd.Output()
+	if err != nil {
+		t.Fatalf("go list: %v", err)
+	}
+	rooms := mayImport()
+	seen := 0
+	for dec := json.NewDecoder(strings.NewReader(string(out))); ; {
+		var p listed
+		if err := dec.Decode(&p); err == io.EOF {
+			break
+		} else if err != nil {
+			t.Fatal(err)
+		}
+		allowed, known := rooms[p.ImportPath]
+		if !known && p.ImportPath != "op25b/e2e" { // tests only: it may import any
+			t.Errorf("%s is a room without a line in mayImport", p.ImportPath)
+			continue
+		}
+		seen++
+		for _, imported := range p.Imports {
+			if strings.HasPrefix(imported, "op25b/") && !slices.Contains(allowed, imported) {
+				t.Errorf("%s imports %s", p.ImportPath, imported)
+			}
+			for module, in := range onlyIn() {
+				if (imported == module || strings.HasPrefix(imported, module+"/")) && !slices.Contains(in, p.ImportPath) {
+					t.Errorf("%s imports %s, which only %v may", p.ImportPath, imported, in)
+				}
+			}
+		}
+	}
+	if seen < len(rooms) {
+		t.Errorf("%d of %d rooms seen", seen, len(rooms))
+	}
+}
