@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"slices"
 
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
@@ -131,22 +132,43 @@ func ourRules(table int) ([]netlink.Rule, error) {
 	return ours, nil
 }
 
+// checkTables refuses to share a routing table with someone else: their routes
+// would catch subscribers' packets, or ours theirs.
+func (h *Host) checkTables() error {
+	routes, err := routesIn(h.plan.Table)
+	if err != nil {
+		return err
+	}
+	for _, r := range routes {
+		if r.Protocol != Protocol {
+			return &Hint{fmt.Errorf("routing table %d is in use by others: %s", r.Table, r),
+				"set forwarding.table to a number that is free, with the next one free as well"}
+		}
+	}
+	return nil
+}
+
 func ourRoutes(table int) ([]netlink.Route, error) {
-	var ours []netlink.Route
+	routes, err := routesIn(table)
+	return slices.DeleteFunc(routes, func(r netlink.Route) bool { return r.Protocol != Protocol }), err
+}
+
+// routesIn lists what table and table+1 hold.
+func routesIn(table int) ([]netlink.Route, error) {
+	var all []netlink.Route
 	for _, f := range []int{unix.AF_INET, unix.AF_INET6} {
 		for _, t := range []int{table, table + 1} {
-			routes, err := netlink.RouteListFiltered(f, &netlink.Route{Table: t, Protocol: Protocol},
-				netlink.RT_FILTER_TABLE|netlink.RT_FILTER_PROTOCOL)
+			routes, err := netlink.RouteListFiltered(f, &netlink.Route{Table: t}, netlink.RT_FILTER_TABLE)
 			if errors.Is(err, unix.EAFNOSUPPORT) {
 				continue
 			}
 			if err != nil {
 				return nil, fmt.Errorf("list routes: %w", err)
 			}
-			ours = append(ours, routes...)
+			all = append(all, routes...)
 		}
 	}
-	return ours, nil
+	return all, nil
 }
 
 func defaultNet(f int) *net.IPNet {

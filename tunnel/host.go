@@ -95,6 +95,9 @@ func MTU(p *Plan) (int, error) {
 func (h *Host) Up() error {
 	h.mu.Lock()
 	defer h.mu.Unlock()
+	if err := h.checkTables(); err != nil {
+		return err
+	}
 	if err := h.removeLeftovers(); err != nil {
 		return err
 	}

@@ -166,6 +166,24 @@ func TestGuardIsAsWritten(t *testing.T) {
 	})
 }
 
+func TestTableInUse(t *testing.T) {
+	inNamespace(t, func(t *testing.T) {
+		links(t)
+		plan := testPlan(t)
+		output(t, "ip", "route", "add", "192.0.2.0/24", "dev", "sub0", "table", "26")
+		before := snapshot(t)
+		h, err := NewHost(plan, zap.NewNop())
+		must(t, err)
+		var hint *Hint
+		if err := h.Up(); !errors.As(err, &hint) || !strings.Contains(hint.Fix, "forwarding.table") {
+			t.Errorf("Up: %v", err)
+		}
+		if diff := cmp.Diff(before, snapshot(t)); diff != "" {
+			t.Errorf("not as before (-before +after):\n%s", diff)
+		}
+	})
+}
+
 func TestInterfaceAbsent(t *testing.T) {
 	inNamespace(t, func(t *testing.T) {
 		links(t)

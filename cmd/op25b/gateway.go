@@ -57,6 +57,11 @@ func (g *gateway) open() error {
 	if err != nil {
 		return err
 	}
+	if plan.IPv6 && dropsIPv6(g.cfg) {
+		g.log.Warn("subscribers have IPv6, and source validation drops all of it, since no pool holds an IPv6 prefix",
+			zap.String("fix", "add their IPv6 prefixes to policy.pools, or set forwarding.source_validation: off, "+
+				"which leaves port 25 open over IPv6"))
+	}
 	host, err := tunnel.NewHost(plan, g.log.Named("host"))
 	if err != nil {
 		return err

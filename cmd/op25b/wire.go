@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/netip"
 	"runtime"
+	"slices"
 
 	"op25b/config"
 	"op25b/filter"
@@ -84,6 +85,13 @@ func tunnelPlan(c *config.Config) (tunnel.Plan, error) {
 		plan.IPv6 = plan.IPv6 || tunnel.HasIPv6(iface)
 	}
 	return plan, nil
+}
+
+// dropsIPv6 reports whether no IPv6 packet of a subscriber can pass.
+func dropsIPv6(c *config.Config) bool {
+	isIPv6 := func(p netip.Prefix) bool { return p.Addr().Is6() }
+	listed := slices.ContainsFunc(c.Policy.Pools, func(p config.Pool) bool { return slices.ContainsFunc(p.Prefixes, isIPv6) })
+	return !listed && c.Forwarding.SourceValidation == config.SourceValidationStrict
 }
 
 func onExit(o config.OnExit) tunnel.OnExit {
