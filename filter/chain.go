@@ -30,8 +30,21 @@ const maxChain = 16
 // what follows, or to a later fragment, behind which nothing can be read. It
 // returns ReasonUnset, or why it could not get there.
 //
-// Truncation before the end of the chain is never taken for "not TCP".
+// Truncation before the end of the chain is never taken for "not TCP", nor is
+// a first fragment's chain that reaches behind the floor: a later fragment
+// could rewrite its next headers (see fragment.go).
 func (p *packet) walk() Reason {
+	if r := p.follow(); r != ReasonUnset {
+		return r
+	}
+	if p.fragmented && p.fragOffset == 0 && p.l4-p.fragStart > p.floor() {
+		return ReasonChainTooLong
+	}
+	return ReasonUnset
+}
+
+// follow does the steps of walk.
+func (p *packet) follow() Reason {
 	for n := 0; n <= maxChain; n++ {
 		if p.fragOffset > 0 {
 			return ReasonUnset
@@ -54,8 +67,11 @@ func (p *packet) walk() Reason {
 				return p.cutShort()
 			}
 			size = (int(p.b[p.l4+1]) + 1) * 8
-			if p.proto == ipv6Routing && p.b[p.l4+2] == 0 && p.b[p.l4+3] > 0 {
-				return ReasonSourceRoute // RFC 5095
+			if p.proto == ipv6Routing && p.b[p.l4+3] > 0 {
+				if p.b[p.l4+2] == 0 {
+					return ReasonSourceRoute // RFC 5095
+				}
+				p.routed = true
 			}
 		case ipv6Fragment:
 			if p.version == 4 {

@@ -10,8 +10,9 @@ import "gvisor.dev/gvisor/pkg/tcpip/header"
 // identification and, in IPv4, protocol. Two conditions on each fragment alone
 // are enough to know its first 20 octets, ports and flags included:
 //
-//  1. A first fragment (offset zero) holds a whole TCP header, and that header
-//     ends before the floor.
+//  1. A first fragment (offset zero) holds the whole chain of headers up to
+//     TCP's, and that ends before the floor; a chain to another protocol ends
+//     there too.
 //  2. A later fragment begins at the floor or behind it.
 //
 // Then no later fragment can write into the header, whatever the receiver does
@@ -46,18 +47,22 @@ func (p *packet) checkFragment() Reason {
 	if p.fragOffset+length > 65535 || (p.fragOffset > 0 && length <= 0) {
 		return ReasonBadFragment
 	}
-	floor := floor4
-	if p.version == header.IPv6Version {
-		floor = floor6
-	}
-	if p.fragOffset >= floor {
+	if p.fragOffset >= p.floor() {
 		return ReasonLaterFragment
 	}
 	if p.fragOffset > 0 {
 		return ReasonOverlappingFragment
 	}
-	if p.more && p.proto == protoTCP && p.l4-p.fragStart+header.TCPMinimumSize > floor {
+	if p.l4-p.fragStart+header.TCPMinimumSize > p.floor() {
 		return ReasonChainTooLong
 	}
 	return ReasonUnset
+}
+
+// floor is where later fragments may begin, in octets of the fragmentable part.
+func (p *packet) floor() int {
+	if p.version == header.IPv6Version {
+		return floor6
+	}
+	return floor4
 }

@@ -20,6 +20,10 @@ type packet struct {
 	proto   uint8 // the next header behind those already walked
 	l4      int   // where proto's header begins
 
+	// routed: a routing header has more to visit, so that dst is not where the
+	// packet ends (RFC 8200, section 4.4).
+	routed bool
+
 	fragmented bool // a fragment header, or an IPv4 offset or MF
 	more       bool // MF
 	fragOffset int  // octets

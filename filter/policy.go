@@ -104,7 +104,7 @@ func (p *Policy) decideDynamic(v *packet, sum Checksum, class class) Verdict {
 	if v.fragOffset == 0 && v.proto != protoTCP {
 		return Verdict{Forward, hidden(v.proto)}
 	}
-	if _, ok := p.relays.Lookup(v.dst); ok {
+	if _, ok := p.relays.Lookup(v.dst); ok && !v.routed {
 		return Verdict{Forward, ReasonRelay}
 	}
 	switch r := v.checkFragment(); r {
