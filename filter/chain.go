@@ -2,7 +2,11 @@
 
 package filter
 
-import "encoding/binary"
+import (
+	"encoding/binary"
+
+	"gvisor.dev/gvisor/pkg/tcpip/header"
+)
 
 // Next header values that the chain walk knows (IANA "Assigned Internet
 // Protocol Numbers").
@@ -43,50 +47,12 @@ func (p *packet) walk() Reason {
 	return ReasonUnset
 }
 
-// follow does the steps of walk.
+// follow steps from header to header.
 func (p *packet) follow() Reason {
-	for n := 0; n <= maxChain; n++ {
-		if p.fragOffset > 0 {
-			return ReasonUnset
-		}
-		var size int
-		switch p.proto {
-		case protoAH:
-			if len(p.b) < p.l4+2 {
-				return p.cutShort()
-			}
-			size = (int(p.b[p.l4+1]) + 2) * 4 // RFC 4302, section 2.2
-		case ipv6HopByHop, ipv6Routing, ipv6DestOptions, ipv6Mobility, protoHIP, protoShim6:
-			if p.version == 4 {
-				return ReasonUnset
-			}
-			if p.proto == ipv6HopByHop && n > 0 {
-				return ReasonChainOrder
-			}
-			if len(p.b) < p.l4+8 {
-				return p.cutShort()
-			}
-			size = (int(p.b[p.l4+1]) + 1) * 8
-			if p.proto == ipv6Routing && p.b[p.l4+3] > 0 {
-				if p.b[p.l4+2] == 0 {
-					return ReasonSourceRoute // RFC 5095
-				}
-				p.routed = true
-			}
-		case ipv6Fragment:
-			if p.version == 4 {
-				return ReasonUnset
-			}
-			if p.fragmented {
-				return ReasonChainOrder
-			}
-			if len(p.b) < p.l4+8 {
-				return ReasonChainTruncated
-			}
-			size = 8
-			p.fragmentHeader()
-		default:
-			return ReasonUnset
+	for n := range maxChain + 1 {
+		size, r := p.extension(n)
+		if size == 0 {
+			return r
 		}
 		if len(p.b) < p.l4+size {
 			return p.cutShort()
@@ -95,6 +61,45 @@ func (p *packet) follow() Reason {
 		p.l4 += size
 	}
 	return ReasonChainTooLong
+}
+
+// extension looks at the n-th header, counted from zero, and returns its size in
+// octets; zero when the chain ends here, well or for the reason given.
+func (p *packet) extension(n int) (size int, r Reason) {
+	switch {
+	case p.fragOffset > 0:
+		return 0, ReasonUnset
+	case p.proto == protoAH:
+		if len(p.b) < p.l4+2 {
+			return 0, p.cutShort()
+		}
+		return (int(p.b[p.l4+1]) + 2) * 4, ReasonUnset // RFC 4302, section 2.2
+	case p.version == header.IPv4Version || !isExtension(p.proto):
+		return 0, ReasonUnset
+	case p.proto == ipv6HopByHop && n > 0, p.proto == ipv6Fragment && p.fragmented:
+		return 0, ReasonChainOrder
+	case len(p.b) < p.l4+8:
+		return 0, p.cutShort()
+	case p.proto == ipv6Fragment:
+		p.fragmentHeader()
+		return 8, ReasonUnset
+	case p.proto == ipv6Routing && p.b[p.l4+3] > 0:
+		if p.b[p.l4+2] == 0 {
+			return 0, ReasonSourceRoute // RFC 5095
+		}
+		p.routed = true
+	}
+	return (int(p.b[p.l4+1]) + 1) * 8, ReasonUnset
+}
+
+// isExtension reports whether proto is an IPv6 header that others follow.
+func isExtension(proto uint8) bool {
+	switch proto {
+	case ipv6HopByHop, ipv6Routing, ipv6Fragment, ipv6DestOptions, ipv6Mobility, protoHIP, protoShim6:
+		return true
+	default:
+		return false
+	}
 }
 
 // fragmentHeader reads the IPv6 fragment header at l4 (RFC 8200, section 4.5).

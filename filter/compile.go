@@ -73,19 +73,40 @@ func Compile(spec Spec) (*Policy, error) {
 	if len(spec.Pools) > limit || len(spec.Relays) > limit {
 		return nil, fmt.Errorf("compile policy: more than %d pools or relays", limit)
 	}
-	if len(spec.Ports) == 0 {
-		return nil, errors.New("compile policy: no port is blocked")
-	}
 	for _, port := range spec.Ports {
 		p.ports.add(port)
 	}
-	return p, errors.Join(p.addPools(spec.Pools), p.addRelays(spec.Relays))
+	if err := errors.Join(checkPorts(spec.Ports), checkRouter(spec.Router), p.addPools(spec.Pools), p.addRelays(spec.Relays)); err != nil {
+		return nil, err
+	}
+	return p, nil
+}
+
+func checkPorts(ports []uint16) error {
+	if len(ports) == 0 {
+		return errors.New("compile policy: no port is blocked")
+	}
+	return nil
+}
+
+// checkRouter refuses addresses that no packet can carry as destination.
+func checkRouter(addresses []netip.Addr) error {
+	var errs []error
+	for _, a := range addresses {
+		if !a.IsValid() || a.Zone() != "" || martianDestination(a) {
+			errs = append(errs, fmt.Errorf("compile router address: %s is no unicast address", a))
+		}
+	}
+	return errors.Join(errs...)
 }
 
 func (p *Policy) addPools(pools []Pool) error {
 	var errs []error
 	for i, pool := range pools {
 		p.poolNames = append(p.poolNames, pool.Name)
+		if pool.Response > RespondDrop {
+			errs = append(errs, fmt.Errorf("compile pool %q: no such response: %d", pool.Name, pool.Response))
+		}
 		p.classes = append(p.classes, pool.class())
 		for _, prefix := range pool.Prefixes {
 			if err := checkPrefix(prefix); err != nil {
@@ -110,6 +131,11 @@ func (p *Policy) addRelays(relays []Relay) error {
 		for _, prefix := range relay.Prefixes {
 			if err := checkPrefix(prefix); err != nil {
 				errs = append(errs, fmt.Errorf("compile relay %q: %w", relay.Name, err))
+				continue
+			}
+			if other, taken := p.relays.Get(prefix); taken {
+				errs = append(errs, fmt.Errorf("compile relay %q: %s is in relay %q already",
+					relay.Name, prefix, p.relayNames[other]))
 				continue
 			}
 			p.relays.Insert(prefix, relayID(i)) //nolint:gosec // bounded by limit

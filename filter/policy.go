@@ -81,10 +81,13 @@ func (p *Policy) decideOutbound(v *packet, sum Checksum) Verdict {
 	if !listed && p.validateSource {
 		return Verdict{Drop, ReasonSpoofedSource}
 	}
-	if slices.Contains(p.router, v.dst) {
+	toRouter := slices.Contains(p.router, v.dst)
+	switch {
+	case toRouter && !listed:
+		return Verdict{Drop, ReasonUnlisted} // the router would answer it
+	case toRouter:
 		return Verdict{Local, ReasonRouter}
-	}
-	if !listed {
+	case !listed:
 		return Verdict{Forward, ReasonUnlisted}
 	}
 	class := p.classes[id]
@@ -96,7 +99,7 @@ func (p *Policy) decideOutbound(v *packet, sum Checksum) Verdict {
 
 func (p *Policy) decideDynamic(v *packet, sum Checksum, class class) Verdict {
 	if v.version == header.IPv4Version && v.proto != protoTCP && v.proto != protoAH {
-		return Verdict{Forward, ReasonNotTCP}
+		return Verdict{Forward, hidden(v.proto)}
 	}
 	if r := v.walk(); r != ReasonUnset {
 		return Verdict{Drop, r}
@@ -166,8 +169,12 @@ func (p *Policy) decideBlockedPort(v *packet, sum Checksum, class class) Verdict
 
 // decideInbound judges a packet from the upstream. The router is not the
 // subscribers' firewall: everything passes, but for what the operator asked to
-// keep from dynamic addresses. Nothing inbound is ever answered.
+// keep from dynamic addresses. Nothing inbound is refused with an answer, but
+// the loop may send ICMP errors, so a source must be able to get one.
 func (p *Policy) decideInbound(v *packet) Verdict {
+	if martianSource(v.src) {
+		return Verdict{Drop, ReasonMartianSource}
+	}
 	if slices.Contains(p.router, v.dst) {
 		return Verdict{Local, ReasonRouter}
 	}

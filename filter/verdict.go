@@ -84,7 +84,8 @@ const (
 	ReasonInbound
 	// ReasonStatic is a packet from a static pool.
 	ReasonStatic
-	// ReasonUnlisted is a source in no pool, while source validation is off.
+	// ReasonUnlisted is a source in no pool, while source validation is off. It
+	// passes, but gets no answer: what it sends to the router itself is dropped.
 	ReasonUnlisted
 	// ReasonNotTCP is a transport other than TCP.
 	ReasonNotTCP

@@ -44,7 +44,7 @@ func shapes() map[string]struct {
 	}{
 		"udp-64":        {plain(ft.UDP(dynamic4+":1", server4+":2").Data(strings.Repeat("x", 36)).Bytes()), Forwarded},
 		"udp-64-ipv6":   {plain(ft.UDP("["+dynamic6+"]:1", "["+server6+"]:2").Bytes()), Forwarded},
-		"tcp-bulk":      {vnet(bulk.Bytes(), flagNeedsChecksum, 1, 1460, 20, 16), Forwarded},
+		"tcp-bulk":      {vnet(bulk.Bytes(), 1, 1460, 20, 16), Forwarded},
 		"syn-refused":   {plain(ft.TCP(dynamic4+":1", server4+":25").Bytes()), AnsweredReset},
 		"syn-refused-6": {plain(ft.TCP("["+dynamic6+"]:1", "["+server6+"]:25").Bytes()), AnsweredReset},
 		"expired":       {plain(ft.UDP(dynamic4+":1", server4+":2").TTL(0).Bytes()), AnsweredTimeExceeded},

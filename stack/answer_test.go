@@ -163,7 +163,7 @@ func TestPartialChecksumIsAnswered(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			b := newBench(t, nil)
-			b.sub.in <- vnet(p.syn.Checksum(ft.Partial).Bytes(), flagNeedsChecksum, gsoNone, 0, p.start, 16)
+			b.sub.in <- vnet(p.syn.Checksum(ft.Partial).Bytes(), gsoNone, 0, p.start, 16)
 			checkTCP(t, take(t, b.sub))
 		})
 	}
@@ -316,14 +316,14 @@ func TestSizeIsJudgedBySegment(t *testing.T) {
 		frame []byte
 		fate  Fate
 	}{
-		"TSO, IPv4, fits":        {vnet(dontFragment(v4.Bytes()), 1, 1, 1360, 20, 16), Forwarded},
-		"TSO, IPv4, one too big": {vnet(dontFragment(v4.Bytes()), 1, 1, 1361, 20, 16), AnsweredTooBig},
-		"TSO, IPv6, fits":        {vnet(v6.Bytes(), 1, 4, 1340, 40, 16), Forwarded},
-		"TSO, IPv6, one too big": {vnet(v6.Bytes(), 1, 4, 1341, 40, 16), AnsweredTooBig},
-		"TSO with ECN, fits":     {vnet(dontFragment(v4.Bytes()), 1, 0x81, 1360, 20, 16), Forwarded},
-		"USO, fits":              {vnet(dontFragment(udp.Bytes()), 1, 5, 1372, 20, 6), Forwarded},
-		"USO, one too big":       {vnet(dontFragment(udp.Bytes()), 1, 5, 1373, 20, 6), AnsweredTooBig},
-		"may be fragmented":      {vnet(mayFragmentPacket(udp.Bytes()), 1, 5, 1373, 20, 6), Forwarded},
+		"TSO, IPv4, fits":        {vnet(dontFragment(v4.Bytes()), 1, 1360, 20, 16), Forwarded},
+		"TSO, IPv4, one too big": {vnet(dontFragment(v4.Bytes()), 1, 1361, 20, 16), AnsweredTooBig},
+		"TSO, IPv6, fits":        {vnet(v6.Bytes(), 4, 1340, 40, 16), Forwarded},
+		"TSO, IPv6, one too big": {vnet(v6.Bytes(), 4, 1341, 40, 16), AnsweredTooBig},
+		"TSO with ECN, fits":     {vnet(dontFragment(v4.Bytes()), 0x81, 1360, 20, 16), Forwarded},
+		"USO, fits":              {vnet(dontFragment(udp.Bytes()), 5, 1372, 20, 6), Forwarded},
+		"USO, one too big":       {vnet(dontFragment(udp.Bytes()), 5, 1373, 20, 6), AnsweredTooBig},
+		"may be fragmented":      {vnet(mayFragmentPacket(udp.Bytes()), 5, 1373, 20, 6), Forwarded},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {

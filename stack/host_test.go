@@ -47,7 +47,7 @@ func TestRouterRefusesTCP(t *testing.T) {
 				t.Parallel()
 				b := newBench(t, nil)
 				syn := ft.TCP(from+":40000", router4+port).Seq(1000)
-				b.sub.in <- vnet(syn.Checksum(ft.Partial).Bytes(), flagNeedsChecksum, gsoNone, 0, 20, 16)
+				b.sub.in <- vnet(syn.Checksum(ft.Partial).Bytes(), gsoNone, 0, 20, 16)
 				if _, _, tcp := segment(take(t, b.sub)[HeaderSize:]); !tcp.Flags().Contains(header.TCPFlagRst) || tcp.AckNumber() != 1001 {
 					t.Errorf("no RST: %s", tcp.Flags())
 				}

@@ -210,10 +210,10 @@ func (q *memoryQueue) empty() {
 // plain puts a zeroed virtio_net_hdr before pkt.
 func plain(pkt []byte) []byte { return append(make([]byte, HeaderSize), pkt...) }
 
-// vnet puts a virtio_net_hdr before pkt.
-func vnet(pkt []byte, flags, gso byte, segment, start, offset int) []byte {
+// vnet puts a virtio_net_hdr that asks for a checksum before pkt.
+func vnet(pkt []byte, gso byte, segment, start, offset int) []byte {
 	f := plain(pkt)
-	f[0], f[1] = flags, gso
+	f[0], f[1] = flagNeedsChecksum, gso
 	put := func(at, v int) { binary.NativeEndian.PutUint16(f[at:], uint16(v)) }
 	put(4, segment)
 	put(6, start)

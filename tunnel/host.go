@@ -262,17 +262,17 @@ func (h *Host) reconcile() (added []string, err error) {
 	for _, r := range h.plan.routes() {
 		switch err := r.add(); {
 		case err == nil:
-			added = append(added, "ip "+r.command("add"))
+			added = append(added, r.command())
 		case !errors.Is(err, unix.EEXIST):
-			errs = append(errs, fmt.Errorf("ip %s: %w", r.command("add"), err))
+			errs = append(errs, fmt.Errorf("%s: %w", r.command(), err))
 		}
 	}
 	for _, r := range h.plan.rules() {
 		switch err := netlink.RuleAdd(r.netlink()); {
 		case err == nil:
-			added = append(added, "ip "+r.command("add"))
+			added = append(added, r.command())
 		case !errors.Is(err, unix.EEXIST):
-			errs = append(errs, fmt.Errorf("ip %s: %w", r.command("add"), err))
+			errs = append(errs, fmt.Errorf("%s: %w", r.command(), err))
 		}
 	}
 	if h.plan.guarded() && !h.guardPresent() {

@@ -47,7 +47,7 @@ func snapshot(t *testing.T) string {
 }
 
 func TestHostUndoesWhatItApplied(t *testing.T) {
-	inNamespace(t, func(t *testing.T) {
+	inNamespace(t, func() {
 		links(t)
 		plan := testPlan(t)
 		plan.OnExit, plan.ReturnPath = OnExitForward, true
@@ -76,7 +76,7 @@ func TestHostUndoesWhatItApplied(t *testing.T) {
 }
 
 func TestReconcilePutsBack(t *testing.T) {
-	inNamespace(t, func(t *testing.T) {
+	inNamespace(t, func() {
 		links(t)
 		plan := testPlan(t)
 		defer openPorts(t, &plan)()
@@ -114,7 +114,7 @@ func TestReconcilePutsBack(t *testing.T) {
 // Leftovers of a crash go with the next start, and cleanup takes what is left;
 // what others made stays.
 func TestLeftovers(t *testing.T) {
-	inNamespace(t, func(t *testing.T) {
+	inNamespace(t, func() {
 		links(t)
 		plan := testPlan(t)
 		output(t, "ip", "rule", "add", "pref", "2500", "iif", "up0", "lookup", "25")                    // someone else's
@@ -148,7 +148,7 @@ func TestLeftovers(t *testing.T) {
 
 // The commands that routes prints for the guard make what Host makes.
 func TestGuardIsAsWritten(t *testing.T) {
-	inNamespace(t, func(t *testing.T) {
+	inNamespace(t, func() {
 		links(t)
 		plan := testPlan(t)
 		h, err := NewHost(plan, zap.NewNop())
@@ -167,7 +167,7 @@ func TestGuardIsAsWritten(t *testing.T) {
 }
 
 func TestTableInUse(t *testing.T) {
-	inNamespace(t, func(t *testing.T) {
+	inNamespace(t, func() {
 		links(t)
 		plan := testPlan(t)
 		output(t, "ip", "route", "add", "192.0.2.0/24", "dev", "sub0", "table", "26")
@@ -185,7 +185,7 @@ func TestTableInUse(t *testing.T) {
 }
 
 func TestInterfaceAbsent(t *testing.T) {
-	inNamespace(t, func(t *testing.T) {
+	inNamespace(t, func() {
 		links(t)
 		plan := testPlan(t)
 		plan.Upstream = "up9"
@@ -198,7 +198,7 @@ func TestInterfaceAbsent(t *testing.T) {
 }
 
 func TestMTUFollowsTheSmallest(t *testing.T) {
-	inNamespace(t, func(t *testing.T) {
+	inNamespace(t, func() {
 		links(t)
 		output(t, "ip", "link", "set", "up0", "mtu", "1400")
 		plan := testPlan(t)
@@ -210,7 +210,7 @@ func TestMTUFollowsTheSmallest(t *testing.T) {
 }
 
 func TestAddressesLeavesOutLinkLocal(t *testing.T) {
-	inNamespace(t, func(t *testing.T) {
+	inNamespace(t, func() {
 		links(t)
 		link, err := netlink.LinkByName("sub0")
 		must(t, err)

@@ -65,8 +65,7 @@ func inspectTUN() Finding {
 // fail fills in the finding from an error that may be a Hint.
 func (f *Finding) fail(err error, effect string) {
 	f.Level, f.What, f.Effect = LevelFail, err.Error(), effect
-	var h *Hint
-	if errors.As(err, &h) {
+	if h, ok := errors.AsType[*Hint](err); ok {
 		f.What, f.Fix = h.Err.Error(), h.Fix
 	}
 }
@@ -77,7 +76,7 @@ func inspectCapability() Finding {
 	if err != nil {
 		return Finding{Check: "capability", Level: LevelWarn, What: err.Error(), Fix: "mount /proc"}
 	}
-	for _, line := range strings.Split(string(status), "\n") {
+	for line := range strings.SplitSeq(string(status), "\n") {
 		hex, ok := strings.CutPrefix(line, "CapEff:")
 		if !ok {
 			continue

@@ -14,7 +14,7 @@ import (
 
 // inNamespace runs f in a network namespace of its own, on a thread that the
 // runtime throws away afterwards. It skips where the test may not make one.
-func inNamespace(t *testing.T, f func(t *testing.T)) {
+func inNamespace(t *testing.T, f func()) {
 	t.Helper()
 	if os.Getuid() != 0 {
 		t.Skip("needs root for a network namespace")
@@ -27,7 +27,7 @@ func inNamespace(t *testing.T, f func(t *testing.T)) {
 			t.Errorf("make a network namespace: %v", err)
 			return
 		}
-		f(t)
+		f()
 	}()
 	<-done
 }

@@ -163,9 +163,9 @@ func family(f int) string {
 	return "-4"
 }
 
-// command returns the words after `ip`.
-func (r rule) command(verb string) string {
-	s := fmt.Sprintf("%s rule %s pref %d iif %s", family(r.family), verb, r.priority, r.iif)
+// command returns what a person would type.
+func (r rule) command() string {
+	s := fmt.Sprintf("ip %s rule add pref %d iif %s", family(r.family), r.priority, r.iif)
 	if r.proto != 0 {
 		s += " ipproto tcp"
 	}
@@ -178,13 +178,13 @@ func (r rule) command(verb string) string {
 	return s + fmt.Sprintf(" lookup %d protocol %d", r.table, Protocol)
 }
 
-func (r route) command(verb string) string {
+func (r route) command() string {
 	target := "dev " + r.dev
 	kind := ""
 	if r.dev == "" {
 		kind, target = "blackhole ", ""
 	}
-	s := fmt.Sprintf("%s route %s %sdefault", family(r.family), verb, kind)
+	s := fmt.Sprintf("ip %s route add %sdefault", family(r.family), kind)
 	if target != "" {
 		s += " " + target
 	}
@@ -218,10 +218,10 @@ func (p *Plan) Commands() []string {
 		c = append(c, "ip link set dev "+port+" up")
 	}
 	for _, r := range p.routes() {
-		c = append(c, "ip "+r.command("add"))
+		c = append(c, r.command())
 	}
 	for _, r := range p.rules() {
-		c = append(c, "ip "+r.command("add"))
+		c = append(c, r.command())
 	}
 	return c
 }

@@ -101,7 +101,7 @@ func TestRuleIsItself(t *testing.T) {
 	for i, r := range rules {
 		for j, other := range rules {
 			if same := r.family == other.family && r.is(*other.netlink()); same != (i == j) {
-				t.Errorf("%s is %s: %v", r.command("add"), other.command("add"), same)
+				t.Errorf("%s is %s: %v", r.command(), other.command(), same)
 			}
 		}
 	}

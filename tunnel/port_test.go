@@ -43,7 +43,7 @@ func send(t *testing.T, payload string) {
 }
 
 func TestPortReadsWholeFrames(t *testing.T) {
-	inNamespace(t, func(t *testing.T) {
+	inNamespace(t, func() {
 		p, err := OpenPort(options("op25b-t0", 1))
 		must(t, err)
 		defer func() { must(t, p.Close()) }()
@@ -74,7 +74,7 @@ func TestPortReadsWholeFrames(t *testing.T) {
 }
 
 func TestInterruptWakesReaders(t *testing.T) {
-	inNamespace(t, func(t *testing.T) {
+	inNamespace(t, func() {
 		p, err := OpenPort(options("op25b-t0", 2))
 		must(t, err)
 		ended := make(chan error, 2)
@@ -109,7 +109,7 @@ func TestInterruptWakesReaders(t *testing.T) {
 }
 
 func TestWriteErrorsAreStates(t *testing.T) {
-	inNamespace(t, func(t *testing.T) {
+	inNamespace(t, func() {
 		p, err := OpenPort(options("op25b-t0", 1))
 		must(t, err)
 		q := p.Queues()[0]
@@ -139,7 +139,7 @@ func TestWriteErrorsAreStates(t *testing.T) {
 }
 
 func TestNameTaken(t *testing.T) {
-	inNamespace(t, func(t *testing.T) {
+	inNamespace(t, func() {
 		links(t)
 		first, err := OpenPort(options("op25b-t0", 2))
 		must(t, err)
@@ -164,7 +164,7 @@ func TestNameTaken(t *testing.T) {
 
 // What offload: off means, and what the kernel grants when asked for less.
 func TestOffloadChoices(t *testing.T) {
-	inNamespace(t, func(t *testing.T) {
+	inNamespace(t, func() {
 		for want, o := range map[string]Offload{
 			"off": {}, "checksum": {Checksum: true}, "checksum+tso": {Checksum: true, TSO: true},
 		} {

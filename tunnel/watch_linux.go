@@ -37,7 +37,7 @@ func (h *Host) Watch(ctx context.Context) error {
 	go func() { listening <- listen(sock, changed) }()
 	defer func() {
 		sock.Close()
-		<-listening
+		_ = <-listening //nolint:errcheck // what it said was returned already, or it was told to end
 	}()
 	timer := time.NewTicker(recheck)
 	defer timer.Stop()
