@@ -60,7 +60,19 @@ type Forwarding struct {
 	Table int `mapstructure:"table"`
 	// Priority is that of the first policy routing rule, 1 to 32700; rules
 	// take Priority to Priority+63. Zero is refused.
-	Priority int `mapstructure:"priority"`
+	Priority int     `mapstructure:"priority"`
+	Answers  Answers `mapstructure:"answers"`
+}
+
+// Answers bound how many refusals are answered, in packets a second and for
+// each queue; twice as many may come at once. A refusal above them is dropped.
+type Answers struct {
+	// PerSubscriber is for one IPv4 address or IPv6 /56, 16 to 1,000,000. Zero:
+	// nothing is limited.
+	PerSubscriber int `mapstructure:"per_subscriber"`
+	// Total is for all subscribers together, 16 to 10,000,000, except for the
+	// first attempts of each. Zero: no such limit.
+	Total int `mapstructure:"total"`
 }
 
 // Policy says which connections are refused, and to whom.
@@ -130,6 +142,7 @@ func Default() Config {
 			OnExit:           OnExitRejectSMTP,
 			Table:            25,
 			Priority:         2500,
+			Answers:          Answers{PerSubscriber: 100, Total: 20000},
 		},
 		Policy: Policy{
 			Ports:             []uint16{25},

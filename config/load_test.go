@@ -151,6 +151,7 @@ func TestLoadGood(t *testing.T) {
 			Forwarding: Forwarding{
 				Capture: CaptureSMTP, ReturnPath: ReturnPathRouter, Hop: HopTransparent,
 				SourceValidation: SourceValidationOff, OnExit: OnExitBlackhole, Table: 2500, Priority: 100,
+				Answers: Answers{PerSubscriber: 50},
 			},
 			Policy: Policy{
 				Ports: []uint16{25, 2525}, Established: EstablishedReset, InboundSourcePort: InboundSourcePortBlock,

@@ -73,6 +73,18 @@ func (v *validator) forwarding() {
 		v.report("forwarding.priority", strconv.Itoa(f.Priority)+" is out of range",
 			"write a number from 1 to 32700, so that 64 rules fit before that of the main table")
 	}
+	v.rate("forwarding.answers.per_subscriber", f.Answers.PerSubscriber, 1_000_000)
+	v.rate("forwarding.answers.total", f.Answers.Total, 10_000_000)
+}
+
+// rate checks a limit in packets a second. Below the first attempts that a mail
+// program makes in one go, it would keep normal users waiting.
+func (v *validator) rate(path string, n, most int) {
+	const least = 16
+	if n != 0 && (n < least || n > most) {
+		v.report(path, strconv.Itoa(n)+" packets a second are out of range",
+			fmt.Sprintf("write 0 for no limit, or a number from %d to %d", least, most))
+	}
 }
 
 func (v *validator) tunnel() {

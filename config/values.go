@@ -88,8 +88,8 @@ func (ReturnPath) allowed() []string {
 // Hop says what forwarding does to the hop limit (IPv4: time to live).
 type Hop string
 
-// HopDecrement counts it down as a router has to; HopTransparent leaves it, so
-// that the gateway does not show up in a traceroute.
+// HopDecrement counts it down once, as a router has to; HopTransparent leaves it
+// as it came.
 const (
 	HopDecrement   Hop = "decrement"
 	HopTransparent Hop = "transparent"

@@ -22,6 +22,9 @@ func (d Direction) String() string {
 	return "outbound"
 }
 
+// Opposite returns the other direction.
+func (d Direction) Opposite() Direction { return NumDirections - 1 - d }
+
 // Checksum says what is known about a packet's transport checksum before
 // anybody has added it up.
 type Checksum uint8

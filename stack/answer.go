@@ -164,6 +164,16 @@ func (a *answerer) icmp(pkt []byte, e icmpError) frame {
 	if !answerable(pkt) || !a.limit.Allow() {
 		return nil
 	}
+	return a.about(pkt, e)
+}
+
+// prohibited builds the ICMP error that refuses the TCP segment in pkt. Refusals
+// have limits of their own (see Limits): a flood of other errors must not take
+// them from anybody.
+func (a *answerer) prohibited(pkt []byte) frame { return a.about(pkt, prohibited) }
+
+// about builds an ICMP error of either family.
+func (a *answerer) about(pkt []byte, e icmpError) frame {
 	if header.IPVersion(pkt) == header.IPv4Version {
 		return a.icmp4(pkt, e)
 	}

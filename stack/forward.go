@@ -4,7 +4,6 @@ package stack
 
 import (
 	"errors"
-	"net/netip"
 	"os"
 	"runtime"
 
@@ -24,15 +23,22 @@ type worker struct {
 
 	frame  [FrameSize]byte
 	answer answerer
+	limit  *limiter // of refusals; nil: none
 	count  counters
 	failed throttle // log lines about writes that fail
 }
 
-func newWorker(r *Router, d filter.Direction, in, out Queue, mtu func() int, addresses []netip.Addr, hop Hop) *worker {
-	return &worker{
-		router: r, direction: d, in: in, out: out, mtu: mtu, giveBack: hop.giveBack(),
-		answer: newAnswerer(addresses), failed: newThrottle(r.log),
+// newWorker makes the worker for queue i of the port where d enters.
+func newWorker(r *Router, d filter.Direction, i int, opts Options) *worker {
+	in, out := r.ports[d], r.ports[d.Opposite()]
+	w := &worker{
+		router: r, direction: d, in: in.Queues[i], out: out.Queues[i], mtu: out.MTU, giveBack: opts.Hop.giveBack(),
+		answer: newAnswerer(in.Addresses), failed: newThrottle(r.log),
 	}
+	if d == filter.Outbound { // nothing inbound is refused with an answer
+		w.limit = newLimiter(opts.Limits)
+	}
+	return w
 }
 
 // run moves packets until the queue is interrupted. The thread stays its own:
@@ -74,14 +80,17 @@ func (w *worker) move(f frame) Fate {
 	if hopLimit(pkt) == 0 {
 		return w.unreachable(f, v, timeExceeded)
 	}
-	switch v.Action {
-	case filter.Reset:
-		return w.reply(w.answer.reset(pkt), AnsweredReset)
-	case filter.Prohibited:
-		return w.unreachable(f, v, prohibited)
-	default:
+	if v.Action == filter.Forward {
 		return w.forward(f, v)
 	}
+	if !w.limit.allow(pkt) {
+		return DroppedByLimit
+	}
+	if v.Action == filter.Prohibited {
+		f.complete()
+		return w.reply(w.answer.prohibited(pkt), AnsweredProhibited)
+	}
+	return w.reply(w.answer.reset(pkt), AnsweredReset)
 }
 
 // forward sends the frame on, unless it does not fit. A packet that may be

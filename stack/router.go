@@ -45,6 +45,7 @@ type Options struct {
 	Subscriber, Upstream Port
 	Policy               *filter.Policy
 	Hop                  Hop
+	Limits               Limits
 	// Host lists the addresses that the router's own host side answers on;
 	// the policy's Router addresses. Empty: no host side is made.
 	Host []netip.Addr
@@ -81,10 +82,9 @@ func New(opts Options) (*Router, error) {
 		}
 		r.host = host
 	}
-	for dir, in := range r.ports {
-		out := r.ports[filter.NumDirections-1-filter.Direction(dir)]
-		for i := range in.Queues {
-			r.workers = append(r.workers, newWorker(r, filter.Direction(dir), in.Queues[i], out.Queues[i], out.MTU, in.Addresses, opts.Hop))
+	for d := range filter.NumDirections {
+		for i := range r.ports[d].Queues {
+			r.workers = append(r.workers, newWorker(r, d, i, opts))
 		}
 	}
 	return r, nil

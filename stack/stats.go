@@ -27,8 +27,11 @@ const (
 	HandedToHost
 	// DroppedByVerdict: the policy says drop; see the reasons.
 	DroppedByVerdict
-	// DroppedUnanswered: an answer was due and not sent, since the rate limit was
-	// reached, the packet must not be answered, or the router has no address.
+	// DroppedByLimit: a refusal without an answer, since its sender had enough of
+	// them; see Limits.
+	DroppedByLimit
+	// DroppedUnanswered: an ICMP error was due and not sent, since too many were,
+	// the packet must not be answered, or the router has no address.
 	DroppedUnanswered
 	// DroppedShort: no IP packet in the frame.
 	DroppedShort
@@ -44,7 +47,7 @@ const (
 func (f Fate) String() string {
 	return [...]string{
 		"forwarded", "answered_reset", "answered_prohibited", "answered_time_exceeded", "answered_too_big",
-		"handed_to_host", "dropped_by_verdict", "dropped_unanswered", "dropped_short", "dropped_by_host",
+		"handed_to_host", "dropped_by_verdict", "dropped_by_limit", "dropped_unanswered", "dropped_short", "dropped_by_host",
 		"dropped_on_write",
 	}[f]
 }

@@ -127,6 +127,7 @@ func (g *gateway) makeRouter(policy *filter.Policy) error {
 		Upstream:   stackPort(g.ports[filter.Inbound], up),
 		Policy:     policy,
 		Hop:        hop(g.cfg.Forwarding.Hop),
+		Limits:     stack.Limits(g.cfg.Forwarding.Answers),
 		Host:       g.cfg.Tunnel.Addresses,
 		Log:        g.log.Named("router"),
 	})
