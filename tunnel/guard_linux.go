@@ -9,7 +9,6 @@ import (
 	"strings"
 
 	"github.com/google/nftables"
-	"github.com/google/nftables/binaryutil"
 	"github.com/google/nftables/expr"
 	"github.com/mdlayher/netlink"
 	"go4.org/netipx"
@@ -356,6 +355,3 @@ func (h *Host) guardPresent() bool {
 	rules, err := conn.GetRules(table, &nftables.Chain{Name: "forward", Table: table})
 	return err == nil && len(rules) == len(h.plan.Subscribers)
 }
-
-// native writes v the way netfilter keeps integers in registers.
-func native(v uint32) []byte { return binaryutil.NativeEndian.PutUint32(v) }

@@ -27,7 +27,7 @@ type Host struct {
 	plan Plan
 
 	mu      sync.Mutex // held while the kernel is being changed
-	untrack *untracker
+	divert  *diverter
 	restore []restore
 	mtu     int
 }
@@ -188,14 +188,28 @@ func (h *Host) Apply() error {
 	if err := h.enableForwarding(); err != nil {
 		return err
 	}
-	u, err := newUntracker(&h.plan)
-	if err != nil {
-		h.log.Warn("connection tracking is not bypassed: a masquerading gateway will not translate what passes here",
-			zap.Error(err))
+	if err := h.divertPackets(); err != nil {
+		return err
 	}
-	h.untrack = u
-	_, err = h.reconcile()
+	_, err := h.reconcile()
 	return err
+}
+
+// divertPackets loads the netfilter rules that the way into the TUN needs.
+// Without them a capture of everything still works on a machine that does not
+// translate addresses; a capture of mail would let fragments slip by.
+func (h *Host) divertPackets() error {
+	d, err := newDiverter(&h.plan)
+	if err == nil {
+		h.divert = d
+		return nil
+	}
+	if len(h.plan.Capture) > 0 {
+		return &Hint{err, "forwarding.capture: smtp needs Linux 5.12 or newer with nf_tables; use capture: all"}
+	}
+	h.log.Warn("connection tracking is not bypassed: a masquerading gateway will not translate what passes here",
+		zap.Error(err))
+	return nil
 }
 
 // enableForwarding remembers what it changed.
@@ -345,8 +359,8 @@ func (h *Host) Undo() error {
 	if h.plan.OnExit != OnExitBlackhole {
 		errs = append(errs, removeRules(h.plan.Table))
 	}
-	if h.untrack != nil {
-		errs = append(errs, h.untrack.Close())
+	if h.divert != nil {
+		errs = append(errs, h.divert.Close())
 	}
 	if h.plan.OnExit == OnExitForward {
 		errs = append(errs, removeGuard())

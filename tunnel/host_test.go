@@ -60,7 +60,7 @@ func TestHostUndoesWhatItApplied(t *testing.T) {
 		during := snapshot(t)
 		for _, want := range []string{
 			"iif sub0 lookup 25 proto 25", "iif up0 lookup 26 proto 25", "default dev op25b-sub table 25 proto 25",
-			"table inet op25b_untrack_", "net.ipv4.conf.sub0.forwarding = 1", "net.ipv4.conf.op25b-up.rp_filter = 2",
+			"table inet op25b_divert_", "net.ipv4.conf.sub0.forwarding = 1", "net.ipv4.conf.op25b-up.rp_filter = 2",
 			"net.ipv6.conf.all.forwarding = 1",
 		} {
 			if !strings.Contains(during, want) {
@@ -129,7 +129,7 @@ func TestLeftovers(t *testing.T) {
 		if strings.Contains(during, "old0") || strings.Contains(during, "blackhole") || !strings.Contains(during, "iif up0 lookup 25") {
 			t.Errorf("leftovers are still there, or another's rule is gone:\n%s", during)
 		}
-		must(t, h.untrack.Close()) // as if the process had died
+		must(t, h.divert.Close()) // as if the process had died
 		closePorts()
 		if _, running := Running(plan.SubscriberPort); running {
 			t.Error("nobody is running")
@@ -146,22 +146,40 @@ func TestLeftovers(t *testing.T) {
 	})
 }
 
-// The commands that routes prints for the guard make what Host makes.
-func TestGuardIsAsWritten(t *testing.T) {
+// The scripts that routes prints make the tables that Host makes.
+func TestTablesAreAsWritten(t *testing.T) {
 	inNamespace(t, func() {
 		links(t)
-		plan := testPlan(t)
-		h, err := NewHost(plan, zap.NewNop())
-		must(t, err)
-		must(t, h.applyGuard())
-		loaded := output(t, "nft", "list", "table", "inet", guardTable)
-		must(t, removeGuard())
-		script := filepath.Join(t.TempDir(), "guard.nft")
-		must(t, os.WriteFile(script, []byte(plan.guardScript()), 0o600))
-		output(t, "nft", "-f", script)
-		written := output(t, "nft", "list", "table", "inet", guardTable)
-		if diff := cmp.Diff(written, loaded); diff != "" {
-			t.Errorf("the guard (-written +loaded):\n%s", diff)
+		written := func(script, table string) string {
+			file := filepath.Join(t.TempDir(), "script.nft")
+			must(t, os.WriteFile(file, []byte(script), 0o600))
+			output(t, "nft", "-f", file)
+			defer output(t, "nft", "delete", "table", "inet", table)
+			return output(t, "nft", "list", "table", "inet", table)
+		}
+		owner := regexp.MustCompile(`(?m)^table inet op25b_divert_\d+ \{.*\n\tflags owner\n\n`)
+		for name, change := range map[string]func(*Plan){
+			"everything":                      func(*Plan) {},
+			"mail only":                       func(p *Plan) { p.Capture = p.Guard.Ports },
+			"mail only, return by the router": func(p *Plan) { p.Capture, p.ReturnPath = p.Guard.Ports, true },
+		} {
+			plan := testPlan(t)
+			change(&plan)
+			h, err := NewHost(plan, zap.NewNop())
+			must(t, err)
+			must(t, h.applyGuard())
+			loaded := output(t, "nft", "list", "table", "inet", guardTable)
+			must(t, removeGuard())
+			if diff := cmp.Diff(written(plan.guardScript(), guardTable), loaded); diff != "" {
+				t.Errorf("%s: the guard (-written +loaded):\n%s", name, diff)
+			}
+			must(t, h.divertPackets())
+			loaded = output(t, "nft", "list", "table", "inet", divertTable())
+			loaded = owner.ReplaceAllString(loaded, "table inet op25b_divert {\n")
+			must(t, h.divert.Close())
+			if diff := cmp.Diff(written(plan.divertScript(), "op25b_divert"), loaded); diff != "" {
+				t.Errorf("%s: the diversion (-written +loaded):\n%s", name, diff)
+			}
 		}
 	})
 }

@@ -62,6 +62,7 @@ type rule struct {
 	iif                     string
 	proto                   int    // 0: any
 	dport, sport            uint16 // 0: any
+	mark                    uint32 // 0: any
 }
 
 // route is one default route of ours; no device means blackhole.
@@ -99,7 +100,8 @@ func (p *Plan) rules() []rule {
 	return rules
 }
 
-// perPort returns r itself, or one TCP rule for each port.
+// perPort returns r itself, or one TCP rule for each port and one for what is
+// marked as able to hide such a packet.
 func (r rule) perPort(ports []uint16, set func(*rule, uint16)) []rule {
 	if len(ports) == 0 {
 		return []rule{r}
@@ -111,7 +113,9 @@ func (r rule) perPort(ports []uint16, set func(*rule, uint16)) []rule {
 		set(&one, port)
 		rules = append(rules, one)
 	}
-	return rules
+	marked := r
+	marked.mark = mark
+	return append(rules, marked)
 }
 
 // routes returns what lasts, a blackhole, before what goes away with a device.
@@ -139,6 +143,10 @@ func (r rule) netlink() *netlink.Rule {
 	if r.sport != 0 {
 		n.Sport = netlink.NewRulePortRange(r.sport, r.sport)
 	}
+	if r.mark != 0 {
+		ours := uint32(markMask)
+		n.Mark, n.Mask = r.mark, &ours
+	}
 	return n
 }
 
@@ -152,7 +160,7 @@ func (r rule) is(n netlink.Rule) bool {
 	}
 	return r == rule{
 		family: r.family, priority: n.Priority, table: n.Table, iif: n.IifName,
-		proto: n.IPProto, dport: port(n.Dport), sport: port(n.Sport),
+		proto: n.IPProto, dport: port(n.Dport), sport: port(n.Sport), mark: n.Mark,
 	}
 }
 
@@ -174,6 +182,9 @@ func (r rule) command() string {
 	}
 	if r.sport != 0 {
 		s += fmt.Sprintf(" sport %d", r.sport)
+	}
+	if r.mark != 0 {
+		s += fmt.Sprintf(" fwmark %#x/%#x", r.mark, uint32(markMask))
 	}
 	return s + fmt.Sprintf(" lookup %d protocol %d", r.table, Protocol)
 }
@@ -213,7 +224,7 @@ func (p *Plan) Commands() []string {
 	if p.guarded() {
 		c = append(c, "nft -f - <<'EOF'\n"+p.guardScript()+"EOF")
 	}
-	c = append(c, "nft -f - <<'EOF'\n"+p.untrackScript()+"EOF")
+	c = append(c, "nft -f - <<'EOF'\n"+p.divertScript()+"EOF")
 	for _, port := range p.ports() {
 		c = append(c, "ip link set dev "+port+" up")
 	}
