@@ -82,6 +82,9 @@ type Policy struct {
 	Ports             []uint16          `mapstructure:"ports"`
 	Established       Established       `mapstructure:"established"`
 	InboundSourcePort InboundSourcePort `mapstructure:"inbound_source_port"`
+	// InspectTunnels are the encapsulations whose inner packet is judged as well.
+	// Empty: none is looked into.
+	InspectTunnels []Encapsulation `mapstructure:"inspect_tunnels"`
 	// Relays are the submission servers that stay reachable on Ports. Empty:
 	// none is.
 	Relays []Relay `mapstructure:"relays"`

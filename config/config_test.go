@@ -33,6 +33,7 @@ func TestDefault(t *testing.T) {
 		"policy.ports":                      "[25]",
 		"policy.established":                "keep",
 		"policy.inbound_source_port":        "allow",
+		"policy.inspect_tunnels":            "[]",
 		"policy.relays":                     "[]",
 		"policy.pools":                      "[]",
 		"control.socket":                    "/run/op25b/op25b.sock",

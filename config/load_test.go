@@ -132,6 +132,9 @@ func TestLoadGood(t *testing.T) {
 	tests := map[string]Config{
 		"minimal.yaml":  base(func(*Config) {}),
 		"headings.yaml": base(func(*Config) {}),
+		"tunnels.yaml": base(func(c *Config) {
+			c.Policy.InspectTunnels = []Encapsulation{EncapsulationIPIP, Encapsulation6in4, EncapsulationGRE}
+		}),
 		"good.yaml": base(func(c *Config) {
 			c.Tunnel.Addresses = []netip.Addr{netip.MustParseAddr("192.0.2.1"), netip.MustParseAddr("2001:db8::1")}
 			c.Policy.Relays = []Relay{{Name: "isp-msa", Prefixes: []netip.Prefix{

@@ -16,6 +16,7 @@ func (v *validator) policy() {
 	v.relays()
 	v.pools()
 	v.inboundSourcePort()
+	v.inspectTunnels()
 }
 
 func (v *validator) ports() {
@@ -42,6 +43,18 @@ func (v *validator) inboundSourcePort() {
 	if blind && !v.suspect("forwarding.return_path") {
 		v.report("policy.inbound_source_port", "block has no effect while forwarding.return_path is kernel: the gateway does not see what comes in",
 			"write forwarding.return_path: router, or allow here")
+	}
+}
+
+func (v *validator) inspectTunnels() {
+	places := map[Encapsulation]string{}
+	for i, e := range v.Policy.InspectTunnels {
+		seen(v, places, e, fmt.Sprintf("policy.inspect_tunnels[%d]", i), string(e))
+	}
+	blind := len(v.Policy.InspectTunnels) > 0 && v.Forwarding.Capture == CaptureSMTP
+	if blind && !v.suspect("forwarding.capture") {
+		v.report("policy.inspect_tunnels", "has no effect while forwarding.capture is smtp: the kernel forwards tunnels by itself",
+			"write forwarding.capture: all, or [] here")
 	}
 }
 

@@ -159,6 +159,21 @@ func (InboundSourcePort) allowed() []string {
 	return names(InboundSourcePortAllow, InboundSourcePortBlock)
 }
 
+// Encapsulation is a way to carry one packet in another.
+type Encapsulation string
+
+// EncapsulationIPIP carries IPv4, Encapsulation6in4 IPv6, and EncapsulationGRE
+// either in GRE.
+const (
+	EncapsulationIPIP Encapsulation = "ipip"
+	Encapsulation6in4 Encapsulation = "6in4"
+	EncapsulationGRE  Encapsulation = "gre"
+)
+
+func (Encapsulation) allowed() []string {
+	return names(EncapsulationIPIP, Encapsulation6in4, EncapsulationGRE)
+}
+
 // Assignment says how the addresses of a pool are given to subscribers.
 type Assignment string
 

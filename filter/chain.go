@@ -116,7 +116,7 @@ func (p *packet) fragmentHeader() {
 // cutShort names a chain that leaves the packet: in a first fragment the sender
 // put the rest of the chain elsewhere (RFC 7112, section 5).
 func (p *packet) cutShort() Reason {
-	if p.more {
+	if p.more || p.cut {
 		return ReasonTinyFragment
 	}
 	return ReasonChainTruncated

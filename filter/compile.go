@@ -50,6 +50,8 @@ type Spec struct {
 	BlockInboundSourcePort bool
 	// ValidateSource drops outbound packets whose source is in no pool.
 	ValidateSource bool
+	// InspectTunnels says which encapsulations are looked into.
+	InspectTunnels Tunnels
 	Relays         []Relay
 	// Pools may nest: the longest matching prefix decides.
 	Pools []Pool
@@ -68,6 +70,7 @@ func Compile(spec Spec) (*Policy, error) {
 		judgeEstablished:       spec.JudgeEstablished,
 		blockInboundSourcePort: spec.BlockInboundSourcePort,
 		validateSource:         spec.ValidateSource,
+		tunnels:                spec.InspectTunnels,
 		router:                 slices.Clone(spec.Router),
 	}
 	if len(spec.Pools) > limit || len(spec.Relays) > limit {

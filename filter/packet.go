@@ -24,6 +24,10 @@ type packet struct {
 	// packet ends (RFC 8200, section 4.4).
 	routed bool
 
+	// inner: what a tunnel carries. cut: the outer packet is a first fragment, so
+	// that the rest of this one is elsewhere.
+	inner, cut bool
+
 	fragmented bool // a fragment header, or an IPv4 offset or MF
 	more       bool // MF
 	fragOffset int  // octets
@@ -53,6 +57,9 @@ func (p *packet) parse4(b []byte) Reason {
 	}
 	ihl := int(b[0]&0xf) * 4
 	total := int(binary.BigEndian.Uint16(b[2:]))
+	if p.cut {
+		total = min(total, len(b))
+	}
 	if ihl < header.IPv4MinimumSize || total < ihl || total > len(b) {
 		return ReasonMalformed
 	}
@@ -100,6 +107,9 @@ func (p *packet) parse6(b []byte) Reason {
 		return ReasonMalformed
 	}
 	payload := int(binary.BigEndian.Uint16(b[4:]))
+	if p.cut {
+		payload = min(payload, len(b)-header.IPv6MinimumSize)
+	}
 	if header.IPv6MinimumSize+payload > len(b) {
 		return ReasonMalformed
 	}

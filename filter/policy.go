@@ -21,6 +21,7 @@ type Policy struct {
 	judgeEstablished       bool
 	blockInboundSourcePort bool
 	validateSource         bool
+	tunnels                Tunnels
 
 	// classes is what the packet path needs of a pool, by poolID.
 	classes []class
@@ -98,11 +99,15 @@ func (p *Policy) decideOutbound(v *packet, sum Checksum) Verdict {
 }
 
 func (p *Policy) decideDynamic(v *packet, sum Checksum, class class) Verdict {
-	if v.version == header.IPv4Version && v.proto != protoTCP && v.proto != protoAH {
+	looksInside := p.tunnels.holds(v.proto) && !v.inner
+	if v.version == header.IPv4Version && v.proto != protoTCP && v.proto != protoAH && !looksInside {
 		return Verdict{Forward, hidden(v.proto)}
 	}
 	if r := v.walk(); r != ReasonUnset {
 		return Verdict{Drop, r}
+	}
+	if p.tunnels.holds(v.proto) && !v.inner {
+		return p.decideTunnel(v)
 	}
 	if v.fragOffset == 0 && v.proto != protoTCP {
 		return Verdict{Forward, hidden(v.proto)}
@@ -118,7 +123,7 @@ func (p *Policy) decideDynamic(v *packet, sum Checksum, class class) Verdict {
 		return Verdict{Drop, r}
 	}
 	if len(v.b)-v.l4 < header.TCPMinimumSize {
-		if v.more {
+		if v.more || v.cut {
 			return Verdict{Drop, ReasonTinyFragment}
 		}
 		return Verdict{Drop, ReasonTruncatedTCP}

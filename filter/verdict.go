@@ -168,6 +168,11 @@ const (
 	// ReasonInboundSourcePort is a segment from a blocked port of a host that
 	// is no relay to a dynamic address (triangular spamming).
 	ReasonInboundSourcePort
+	// ReasonTunneledPort is a connection to a blocked port inside a tunnel that
+	// is looked into.
+	ReasonTunneledPort
+	// ReasonTunnelUnreadable is a tunnel that is looked into and cannot be read.
+	ReasonTunnelUnreadable
 
 	// NumReasons sizes arrays that are indexed by Reason.
 	NumReasons
@@ -215,6 +220,8 @@ var reasonNames = [NumReasons]string{
 	ReasonChainTooLong:        "chain_too_long",
 	ReasonChainOrder:          "chain_order",
 	ReasonInboundSourcePort:   "inbound_source_port",
+	ReasonTunneledPort:        "tunneled_port",
+	ReasonTunnelUnreadable:    "tunnel_unreadable",
 }
 
 // Verdict is what Decide says about one packet.

@@ -23,6 +23,11 @@ func filterSpec(c *config.Config) filter.Spec {
 		BlockInboundSourcePort: c.Policy.InboundSourcePort == config.InboundSourcePortBlock,
 		ValidateSource:         c.Forwarding.SourceValidation == config.SourceValidationStrict,
 		Router:                 c.Tunnel.Addresses,
+		InspectTunnels: filter.Tunnels{
+			IPIP:      slices.Contains(c.Policy.InspectTunnels, config.EncapsulationIPIP),
+			SixInFour: slices.Contains(c.Policy.InspectTunnels, config.Encapsulation6in4),
+			GRE:       slices.Contains(c.Policy.InspectTunnels, config.EncapsulationGRE),
+		},
 	}
 	for _, r := range c.Policy.Relays {
 		spec.Relays = append(spec.Relays, filter.Relay{Name: r.Name, Prefixes: r.Prefixes})
