@@ -8,7 +8,7 @@ BENCH    ?= .
 .NOTPARALLEL:
 
 build: ## build ./bin/op25b, one static binary
-	CGO_ENABLED=0 go build -trimpath -o bin/ ./cmd/op25b
+	CGO_ENABLED=0 go build -trimpath -buildvcs=auto -o bin/ ./cmd/op25b
 
 demo: deps-demo build ## show it at work in network namespaces (root)
 	./bin/op25b demo

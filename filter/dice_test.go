@@ -21,7 +21,7 @@ func pick[T any](d dice, from []T) T { return from[d.IntN(len(from))] }
 // packet returns a packet that often gets far into Decide: most are built
 // around a SYN to a blocked port, and spoilt by a few percent of everything.
 func (d dice) packet(dir filter.Direction) []byte {
-	p := d.ends(d.chance(50), dir)
+	p := d.transport(d.ends(d.chance(50), dir))
 	if d.chance(40) {
 		p = p.Chain(d.chain()...)
 	}
@@ -29,6 +29,9 @@ func (d dice) packet(dir filter.Direction) []byte {
 		p = p.IPOptions(d.options()...)
 	}
 	p = d.lie(p)
+	if d.chance(10) {
+		p = d.encapsulate(p, dir)
+	}
 	b := p.Bytes()
 	if d.chance(30) {
 		b = d.piece(p)
@@ -39,8 +42,8 @@ func (d dice) packet(dir filter.Direction) []byte {
 	return b
 }
 
-// ends makes a packet without frills between two interesting ends.
-func (d dice) ends(v4 bool, dir filter.Direction) filtertest.Packet {
+// ends picks two interesting addresses of a family.
+func (d dice) ends(v4 bool, dir filter.Direction) (from, to string) {
 	subscribers := []string{"2001:db8:a::2", "2001:db8:a:65::2", "2001:db8:a:65:8000::2", "2001:db8:a:66::2", "2001:db8:a:66::9"}
 	others := []string{"2001:db8:ffff::25", "2001:db8:25::25", "2001:db8:26::9", "2001:db8:a::1", "64:ff9b::1"}
 	odd := []string{"::", "::1", "ff02::1", "fe80::1", "::ffff:100.64.0.2", "2001:db8:b::1", "fd00::1", d.address(16)}
@@ -64,9 +67,34 @@ func (d dice) ends(v4 bool, dir filter.Direction) filtertest.Packet {
 		other = subscriber
 	}
 	if dir == filter.Inbound {
-		return d.transport(other, subscriber)
+		return other, subscriber
 	}
-	return d.transport(subscriber, other)
+	return subscriber, other
+}
+
+// encapsulate puts a packet, or a piece of it, into another.
+func (d dice) encapsulate(p filtertest.Packet, dir filter.Direction) filtertest.Packet {
+	inner := p.Bytes()
+	if d.chance(15) {
+		inner = d.piece(p)
+	}
+	if d.chance(15) {
+		inner = d.spoil(inner)
+	}
+	proto, head := pick(d, []uint8{4, 41, 47}), ""
+	if proto == 47 {
+		head = pick(d, []string{
+			"\x00\x00\x08\x00", "\x00\x00\x86\xdd", "\x00\x00\x65\x58", "\x00\x01\x08\x00", "\x00\x00\x88\x3e",
+			"\x00\x00\x88\x3e\x00\x00\x00\x00", "\x20\x00\x08\x00keys", "\xb0\x00\x08\x00sum.keyssequ", "\x40\x00\x08\x00sum.",
+			"\x00\x00\x08",
+		})
+	}
+	from, to := d.ends(d.chance(50), dir)
+	outer := filtertest.IP(proto, from, to).Data(head + string(inner))
+	if d.chance(20) {
+		outer = outer.Chain(d.chain()...)
+	}
+	return outer
 }
 
 func (d dice) address(octets int) string {
@@ -78,6 +106,7 @@ func (d dice) address(octets int) string {
 	return a.String()
 }
 
+// transport makes a packet without frills.
 func (d dice) transport(from, to string) filtertest.Packet {
 	port := func(address string) string {
 		n := pick(d, []uint16{25, 25, 25, 2525, 26, 80, 587, 0, uint16(d.Uint32())})

@@ -18,6 +18,9 @@ type datagram struct {
 	next     uint8  // protocol or next header
 	payload  []byte
 	fragment *fragment // IPv4's; nil for a whole packet
+
+	inner bool // carried by another
+	cut   bool // by one that is a first fragment: the rest is elsewhere
 }
 
 // fragment is one piece of a datagram's fragmentable part.
@@ -27,14 +30,18 @@ type fragment struct {
 	data   []byte
 }
 
-// readDatagram returns what is wrong with a header, or nothing.
-func readDatagram(b []byte) (datagram, []filter.Reason) {
+// readDatagram returns what is wrong with a header, or nothing. A packet that is
+// cut may be shorter than it says.
+func readDatagram(b []byte, cut bool) (datagram, []filter.Reason) {
 	malformed := []filter.Reason{filter.ReasonMalformed}
 	switch {
 	case len(b) >= 20 && b[0]>>4 == 4:
-		return readDatagram4(b)
+		return readDatagram4(b, cut)
 	case len(b) >= 40 && b[0]>>4 == 6:
 		size := int(b[4])<<8 | int(b[5])
+		if cut {
+			size = min(size, len(b)-40)
+		}
 		if size > len(b)-40 || (size == 0 && b[6] != 59) {
 			return datagram{}, malformed
 		}
@@ -47,8 +54,11 @@ func readDatagram(b []byte) (datagram, []filter.Reason) {
 	}
 }
 
-func readDatagram4(b []byte) (datagram, []filter.Reason) {
+func readDatagram4(b []byte, cut bool) (datagram, []filter.Reason) {
 	headerSize, size := int(b[0]%16)*4, int(b[2])<<8|int(b[3])
+	if cut {
+		size = min(size, len(b))
+	}
 	if headerSize < 20 || size < headerSize || size > len(b) {
 		return datagram{}, []filter.Reason{filter.ReasonMalformed}
 	}
@@ -93,6 +103,7 @@ type chain struct {
 	rest         []byte // from there on
 	fragment     *fragment
 	segmentsLeft bool // a routing header has more to visit
+	elsewhere    bool // the packet that carries this one is cut
 	defects      []filter.Reason
 }
 
@@ -100,7 +111,7 @@ type chain struct {
 // families), sixteen at most. Behind the header of a later fragment it does not
 // look.
 func readChain(d datagram) chain {
-	c := chain{v4: d.v4, next: d.next, rest: d.payload, fragment: d.fragment}
+	c := chain{v4: d.v4, next: d.next, rest: d.payload, fragment: d.fragment, elsewhere: d.cut}
 	for n := 0; c.extends() && len(c.defects) == 0; n++ {
 		if n == 16 {
 			c.defects = append(c.defects, filter.ReasonChainTooLong)
@@ -187,18 +198,21 @@ func (c *chain) hides() []filter.Reason {
 // cut is the reason for a chain that runs out of the packet, short for a TCP
 // header that does.
 func (c *chain) cut() filter.Reason {
-	if c.fragment != nil && c.fragment.more {
+	if c.goesOn() {
 		return filter.ReasonTinyFragment
 	}
 	return filter.ReasonChainTruncated
 }
 
 func (c *chain) short() filter.Reason {
-	if c.fragment != nil && c.fragment.more {
+	if c.goesOn() {
 		return filter.ReasonTinyFragment
 	}
 	return filter.ReasonTruncatedTCP
 }
+
+// goesOn reports whether the rest of the packet is in another fragment.
+func (c *chain) goesOn() bool { return c.elsewhere || c.fragment != nil && c.fragment.more }
 
 // depth is how far into the fragmentable part the chain reaches: what a later
 // fragment might rewrite. A whole packet has no such part.
@@ -225,7 +239,7 @@ func (c *chain) fragmentDefects() []filter.Reason {
 		return nil
 	}
 	var defects []filter.Reason
-	if f.more && len(f.data)%8 != 0 || len(f.data) == 0 && (f.more || c.later()) || f.offset+len(f.data) > 65535 {
+	if f.more && len(f.data)%8 != 0 && !c.elsewhere || len(f.data) == 0 && (f.more || c.later()) || f.offset+len(f.data) > 65535 {
 		defects = append(defects, filter.ReasonBadFragment)
 	}
 	if c.later() && f.offset < c.floor() {

@@ -74,7 +74,7 @@ func newOracle(s filter.Spec) *oracle {
 
 // decide is the whole policy.
 func (o *oracle) decide(dir filter.Direction, pkt []byte, sum filter.Checksum) judgement {
-	d, defects := readDatagram(pkt)
+	d, defects := readDatagram(pkt, false)
 	if len(defects) > 0 {
 		return drop(defects...)
 	}
@@ -122,6 +122,9 @@ func (o *oracle) dynamic(d datagram, sum filter.Checksum, response filter.Respon
 	c := readChain(d)
 	if len(c.defects) > 0 {
 		return drop(c.defects...)
+	}
+	if o.looksInto(c.next) && !d.inner {
+		return o.tunnel(d, c)
 	}
 	if c.notTCP() {
 		return forward(c.hides()...)

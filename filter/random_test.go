@@ -80,7 +80,7 @@ func newJudges(t testing.TB) []judge {
 	t.Helper()
 	all := specs()
 	var out []judge
-	for _, name := range []string{"plain", "strict", "open"} { // in order: reproducible
+	for _, name := range []string{"plain", "strict", "open", "tunnels"} { // in order: reproducible
 		out = append(out, judge{name, compile(t, all[name]), newOracle(all[name])})
 	}
 	return out

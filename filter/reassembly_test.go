@@ -108,7 +108,7 @@ func transport(v4 bool, next uint8, b []byte) []byte {
 // parsePiece reads a fragment as a receiver does. It is ok for IPv4 fragments
 // and for IPv6 packets whose fragment header comes first.
 func parsePiece(b []byte) (p piece, ok bool) {
-	d, defects := readDatagram(b)
+	d, defects := readDatagram(b, false)
 	if len(defects) > 0 {
 		return piece{}, false
 	}

@@ -52,9 +52,16 @@ func open() filter.Spec {
 	return s
 }
 
+// tunnels is plain with a look into every encapsulation.
+func tunnels() filter.Spec {
+	s := plain()
+	s.InspectTunnels = filter.Tunnels{IPIP: true, SixInFour: true, GRE: true}
+	return s
+}
+
 // specs are the named policies of tables and golden files.
 func specs() map[string]filter.Spec {
-	return map[string]filter.Spec{"plain": plain(), "strict": strict(), "open": open()}
+	return map[string]filter.Spec{"plain": plain(), "strict": strict(), "open": open(), "tunnels": tunnels()}
 }
 
 func prefixes(list ...string) []netip.Prefix {

@@ -23,7 +23,7 @@ func TestTransport(t *testing.T) {
 func compareTransport(t *testing.T, pkt []byte) {
 	t.Helper()
 	proto, payload, ok := filter.Transport(pkt)
-	d, defects := readDatagram(pkt)
+	d, defects := readDatagram(pkt, false)
 	c := chain{}
 	if len(defects) == 0 {
 		c = readChain(d)

@@ -103,8 +103,8 @@ The network stays up. Look around in it from another terminal, as root:
     ip netns exec %[3]s bash
 
   port 25 from the dynamic subscriber (refused), and from the static one
-    ip netns exec %[1]s curl -v --max-time 5 smtp://%[4]s:25
-    ip netns exec %[2]s curl -v --max-time 5 smtp://%[4]s:25
+    ip netns exec %[1]s curl -v --max-time 5 -X NOOP smtp://%[4]s:25
+    ip netns exec %[2]s curl -v --max-time 5 -X NOOP smtp://%[4]s:25
 
   mail with a password by port 587
     ip netns exec %[1]s swaks --server %[4]s --port 587 \

@@ -19,6 +19,8 @@ test postfix          postfix    the real mail servers, on 25 and 587
 test sasl2-bin        saslauthd  SMTP AUTH on 587: checks passwords
 test libsasl2-modules -          SMTP AUTH on 587: PLAIN and LOGIN
 test swaks            swaks      sends mail as a subscriber
+test libio-socket-inet6-perl - swaks over IPv6
+test libnet-ssleay-perl -        swaks over TLS
 test curl             curl       sends mail and fetches pages as a subscriber
 test iperf3           iperf3     bulk TCP and UDP
 test iputils-ping     ping       large and expiring packets

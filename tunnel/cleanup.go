@@ -57,6 +57,27 @@ func Running(name string) (pid int, running bool) {
 	return Holder(name), true
 }
 
+// OtherGateway returns the interface of a gateway that runs in this network
+// namespace with other ports than these, or "". A route of ours through a device
+// goes away with its gateway, so one that is there leads into a gateway that
+// lives, whatever its table.
+func OtherGateway(ports ...string) (string, error) {
+	for _, f := range []int{unix.AF_INET, unix.AF_INET6} {
+		routes, err := netlink.RouteListFiltered(f, &netlink.Route{Protocol: Protocol, Table: unix.RT_TABLE_UNSPEC},
+			netlink.RT_FILTER_PROTOCOL|netlink.RT_FILTER_TABLE)
+		if err != nil && !errors.Is(err, unix.EAFNOSUPPORT) {
+			return "", fmt.Errorf("list routes: %w", err)
+		}
+		for _, r := range routes {
+			link, err := netlink.LinkByIndex(r.LinkIndex)
+			if r.Type == unix.RTN_UNICAST && err == nil && !slices.Contains(ports, link.Attrs().Name) {
+				return link.Attrs().Name, nil
+			}
+		}
+	}
+	return "", nil
+}
+
 // removeLeftovers deletes rules and routes of ours that the plan does not hold.
 // Those that it holds stay, so that a blackhole has no gap.
 func (h *Host) removeLeftovers() error {

@@ -46,9 +46,18 @@ func NewHost(plan Plan, log *zap.Logger) (*Host, error) {
 			return nil, err
 		}
 	}
+	other, err := OtherGateway(plan.ports()...)
+	if err != nil {
+		return nil, err
+	}
+	if other != "" {
+		return nil, &Hint{fmt.Errorf("a gateway runs here already, with the interface %s", other),
+			"stop it first; a network namespace has one gateway, which can have several subscriber interfaces"}
+	}
 	h := &Host{log: log, plan: plan}
 	mtu, err := MTU(&h.plan)
 	h.mtu = mtu
+	h.plan.IPv6 = h.plan.IPv6 && mtu >= ipv6MinimumMTU
 	return h, err
 }
 
@@ -123,15 +132,18 @@ func (h *Host) bringUp(port string) error {
 			return err
 		}
 	}
+	if err := netlink.LinkSetMulticastOff(link); err != nil {
+		return fmt.Errorf("switch multicast off on %s: %w", port, err)
+	}
 	// The TUN must not chatter: no link-local address, hence no router
 	// solicitation and no MLD report into the loop.
 	if h.plan.IPv6 {
+		if err := h.forget6(link); err != nil {
+			return err
+		}
 		if err := h.silence6(link); err != nil {
 			return err
 		}
-	}
-	if err := netlink.LinkSetMulticastOff(link); err != nil {
-		return fmt.Errorf("switch multicast off on %s: %w", port, err)
 	}
 	if _, err := addPortAddress(link); err != nil {
 		return err
@@ -163,6 +175,23 @@ func addPortAddress(link netlink.Link) (added bool, err error) {
 	default:
 		return false, fmt.Errorf("give %s an address: %w", link.Attrs().Name, err)
 	}
+}
+
+// ipv6MinimumMTU is what IPv6 needs of a link, in octets (RFC 8200, section 5).
+// Below it the kernel switches IPv6 off there.
+const ipv6MinimumMTU = 1280
+
+// forget6 has the kernel begin with IPv6 on the link anew. A router's link joins
+// the all-routers group when it is made, which is before it can be told not to,
+// and would report that group, or that it has left it. With too small an MTU the
+// kernel forgets the groups without a word.
+func (h *Host) forget6(link netlink.Link) error {
+	for _, mtu := range []int{ipv6MinimumMTU - 1, h.mtu} {
+		if err := netlink.LinkSetMTU(link, mtu); err != nil {
+			return fmt.Errorf("set MTU of %s to %d: %w", link.Attrs().Name, mtu, err)
+		}
+	}
+	return nil
 }
 
 func (h *Host) silence6(link netlink.Link) error {

@@ -112,7 +112,7 @@ func inspectInterface(name string) Finding {
 
 func inspectName(port string) Finding {
 	f := Finding{Check: "name " + port, Level: LevelOK, What: "free"}
-	if pid, running := Running(port); running {
+	if pid, running := Running(port); running && (pid != 0 || os.Geteuid() != 0) {
 		f.What = "a gateway is running"
 		if pid != 0 {
 			f.What += fmt.Sprintf(", process %d", pid)
@@ -120,8 +120,8 @@ func inspectName(port string) Finding {
 		return f
 	}
 	if _, err := netlink.LinkByName(port); err == nil {
-		f.Level, f.What, f.Effect = LevelFail, "taken by an interface that is no TUN", "the gateway cannot start"
-		f.Fix = "choose other names in tunnel.subscriber and tunnel.upstream"
+		f.Level, f.What, f.Effect = LevelFail, "taken by an interface that is no TUN of a gateway", "the gateway cannot start"
+		f.Fix = "remove it, with: ip link del " + port + "; or choose other names in tunnel.subscriber and tunnel.upstream"
 	}
 	return f
 }

@@ -70,7 +70,7 @@ func attachHint(name string, err error) error {
 
 // takenBy says who has the interface name.
 func takenBy(name string) string {
-	if pid := Holder(name); pid != 0 {
+	if pid, running := Running(name); running && pid != 0 {
 		return fmt.Sprintf("process %d has the interface %s", pid, name)
 	}
 	return fmt.Sprintf("an interface named %s exists already", name)

@@ -209,7 +209,7 @@ func (p *Plan) Commands() []string {
 	for _, port := range p.ports() {
 		c = append(c,
 			"ip tuntap add dev "+port+" mode tun multi_queue vnet_hdr",
-			fmt.Sprintf("ip link set dev %s mtu %d multicast off addrgenmode none", port, p.MTU),
+			p.linkCommand(port),
 			fmt.Sprintf("ip addr add %s dev %s scope host", portAddress().IPNet, port))
 		for _, s := range portSysctls() {
 			c = append(c, fmt.Sprintf("sysctl -w net.ipv4.conf.%s.%s=%d", port, s.name, s.value))
@@ -233,6 +233,14 @@ func (p *Plan) Commands() []string {
 	}
 	for _, r := range p.rules() {
 		c = append(c, r.command())
+	}
+	return c
+}
+
+func (p *Plan) linkCommand(port string) string {
+	c := fmt.Sprintf("ip link set dev %s mtu %d multicast off", port, p.MTU)
+	if p.IPv6 {
+		c += " addrgenmode none"
 	}
 	return c
 }

@@ -69,9 +69,19 @@ func cleanupConfig(path string, asked bool) (*config.Config, error) {
 
 func cleanup(cfg *config.Config) ([]string, error) {
 	for _, port := range []string{cfg.Tunnel.Subscriber, cfg.Tunnel.Upstream} {
-		if pid, running := tunnel.Running(port); running {
+		if pid, running := tunnel.Running(port); running && pid == 0 {
+			return nil, fmt.Errorf("the TUN %s exists, and no process that can be seen has it open: remove it first, with: ip link del %[1]s", port)
+		} else if running {
 			return nil, fmt.Errorf("a gateway is running (process %d has %s): stop it first, with: kill %d", pid, port, pid)
 		}
+	}
+	other, err := tunnel.OtherGateway()
+	if err != nil {
+		return nil, err
+	}
+	if other != "" {
+		return nil, fmt.Errorf("a gateway is running (process %d has %s): stop it first, with: kill %[1]d",
+			tunnel.Holder(other), other)
 	}
 	return tunnel.Cleanup(cfg.Forwarding.Table)
 }
