@@ -39,6 +39,12 @@ func ip(proto uint8) shape {
 	return func(from, to string) filtertest.Packet { return filtertest.IP(proto, from, to).Data("opaque octets") }
 }
 
+// tunneled is a packet that carries another, by protocol 4 or 41.
+func tunneled(proto uint8, what shape, from, to string) shape {
+	inner := string(what(from, to).Bytes())
+	return func(from, to string) filtertest.Packet { return filtertest.IP(proto, from, to).Data(inner) }
+}
+
 const (
 	out = filter.Outbound
 	in  = filter.Inbound
@@ -198,6 +204,24 @@ func access() map[string][]row {
 			{in, synack, "[2001:db8:ffff::25]:25", "[2001:db8:a:65::2]:40000", filter.Forward, filter.ReasonInbound},
 			{in, syn, "[2001:db8:ffff::25]:25", "[2001:db8:a::2]:25", filter.Forward, filter.ReasonInbound},
 			{in, icmp, "2001:db8:ffff::25", "2001:db8:a::2", filter.Forward, filter.ReasonInbound},
+		},
+		"tunnels": {
+			// What a tunnel carries is judged by what it is, not by who sent it.
+			{out, tunneled(4, syn, "198.51.100.7:1", "203.0.113.25:25"), "100.64.0.2", "203.0.113.9", filter.Drop, filter.ReasonTunneledPort},
+			{out, tunneled(4, syn, "198.51.100.7:1", "203.0.113.25:80"), "100.64.0.2", "203.0.113.9", filter.Forward, filter.ReasonOtherPort},
+			{out, tunneled(4, syn, "198.51.100.7:1", "192.0.2.25:25"), "100.64.0.2", "203.0.113.9", filter.Forward, filter.ReasonRelay},
+			{out, tunneled(4, ack, "198.51.100.7:1", "203.0.113.25:25"), "100.64.0.2", "203.0.113.9", filter.Forward, filter.ReasonNotSYN},
+			{out, tunneled(4, udp, "198.51.100.7:1", "203.0.113.25:25"), "100.64.0.2", "203.0.113.9", filter.Forward, filter.ReasonNotTCP},
+			{out, tunneled(41, syn, "[2001:db8:c::7]:1", "[2001:db8:ffff::25]:25"), "100.64.0.2", "203.0.113.9", filter.Drop, filter.ReasonTunneledPort},
+			{out, tunneled(41, syn, "[2001:db8:c::7]:1", "[2001:db8:ffff::25]:25"), "2001:db8:a::2", "2001:db8:ffff::9", filter.Drop, filter.ReasonTunneledPort},
+			{out, tunneled(4, syn, "198.51.100.7:1", "203.0.113.25:25"), "2001:db8:a::2", "2001:db8:ffff::9", filter.Drop, filter.ReasonTunneledPort},
+			{out, tunneled(4, syn, "198.51.100.7:1", "203.0.113.25:25"), "100.66.0.2", "203.0.113.9", filter.Drop, filter.ReasonTunneledPort},
+			{out, tunneled(4, syn, "198.51.100.7:1", "203.0.113.25:25"), "100.65.0.2", "203.0.113.9", filter.Forward, filter.ReasonStatic},
+			{out, tunneled(4, syn, "198.51.100.7:1", "203.0.113.25:25"), "198.51.100.7", "203.0.113.9", filter.Drop, filter.ReasonSpoofedSource},
+			{in, tunneled(4, syn, "198.51.100.7:1", "203.0.113.25:25"), "203.0.113.9", "100.64.0.2", filter.Forward, filter.ReasonInbound},
+			{out, ip(4), "100.64.0.2", "203.0.113.9", filter.Drop, filter.ReasonTunnelUnreadable},
+			{out, syn, "100.64.0.2:40000", "203.0.113.25:25", filter.Reset, filter.ReasonBlockedPort},
+			{out, esp, "100.64.0.2", "203.0.113.25", filter.Forward, filter.ReasonOpaque},
 		},
 		"open": {
 			// Without source validation a stranger is nobody's dynamic subscriber,

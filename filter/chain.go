@@ -41,7 +41,7 @@ func (p *packet) walk() Reason {
 	if r := p.follow(); r != ReasonUnset {
 		return r
 	}
-	if p.fragmented && p.fragOffset == 0 && p.l4-p.fragStart > p.floor() {
+	if p.fragOffset == 0 && p.reaches(p.l4, p.floor()) {
 		return ReasonChainTooLong
 	}
 	return ReasonUnset

@@ -43,30 +43,33 @@ func (t Tunnels) holds(proto uint8) bool {
 // that would be refused is dropped without an answer: who sent it cannot be
 // told.
 //
-// Fragments of the outer packet follow the method of fragment.go, with the
-// higher floor in both families: the inner headers lie in the first.
+// Fragments of the outer packet follow the method of fragment.go: the inner
+// headers lie in the first, before the floor.
 func (p *Policy) decideTunnel(outer *packet) Verdict {
-	if outer.fragmented {
-		switch {
-		case outer.fragOffset >= floor6:
-			return Verdict{Forward, ReasonLaterFragment}
-		case outer.fragOffset > 0:
-			return Verdict{Drop, ReasonOverlappingFragment}
-		}
+	floor := outer.tunnelFloor()
+	switch r := outer.checkFragment(floor); r {
+	case ReasonUnset:
+	case ReasonLaterFragment:
+		return Verdict{Forward, r}
+	default:
+		return Verdict{Drop, r}
 	}
-	payload, ok := inner(outer)
-	if !ok {
-		return Verdict{Drop, ReasonTunnelUnreadable}
+	start, r := outer.inner()
+	if r == ReasonNotTCP && !outer.reaches(start, floor) {
+		return Verdict{Forward, r}
 	}
-	if payload == nil {
-		return Verdict{Forward, ReasonNotTCP}
+	if r == ReasonTunnelUnreadable {
+		return Verdict{Drop, r}
 	}
-	v := packet{cut: outer.more, inner: true}
-	if r := v.parse(payload); r != ReasonUnset {
+	if outer.reaches(start, floor) {
+		return Verdict{Drop, ReasonChainTooLong}
+	}
+	v := packet{cut: outer.more, inside: true}
+	if r := v.parse(outer.b[start:]); r != ReasonUnset {
 		return Verdict{Drop, ReasonTunnelUnreadable}
 	}
 	verdict := p.decideDynamic(&v, ChecksumTrusted, classDrop)
-	if outer.more && len(outer.b)-len(payload)+v.l4+header.TCPMinimumSize-outer.fragStart > floor6 {
+	if outer.reaches(start+v.l4+header.TCPMinimumSize, floor) {
 		return Verdict{Drop, ReasonChainTooLong}
 	}
 	if verdict.Reason == ReasonBlockedPort || verdict.Reason == ReasonEstablished {
@@ -75,39 +78,56 @@ func (p *Policy) decideTunnel(outer *packet) Verdict {
 	return verdict
 }
 
-// inner returns the packet that outer carries: nil when it carries no IP
-// packet, false when the encapsulation cannot be read.
-func inner(outer *packet) (payload []byte, ok bool) {
-	payload = outer.b[outer.l4:]
-	if outer.proto != protoGRE {
-		return payload, true
+// tunnelFloor is the higher floor in both families, but for IPv4 behind AH: a
+// later fragment says AH there, and is held to the floor of a TCP header.
+func (p *packet) tunnelFloor() int {
+	if p.version == header.IPv4Version && p.b[9] == protoAH {
+		return floor4
+	}
+	return floor6
+}
+
+// greSize is the part of a GRE header that is always there, in octets.
+const greSize = 4
+
+// inner returns where the packet that p carries begins: with ReasonUnset an IP
+// packet, with ReasonNotTCP something else, with ReasonTunnelUnreadable nobody
+// knows what.
+func (p *packet) inner() (start int, r Reason) {
+	if p.proto != protoGRE {
+		return p.l4, ReasonUnset
 	}
 	const (
-		minimum          = 4
 		checksum, key    = 0x8000, 0x2000
 		sequence         = 0x1000
 		routing, version = 0x4000, 0x0007
 		typeIPv4         = 0x0800
 		typeIPv6         = 0x86dd
+		typeWCCP         = 0x883e
 	)
-	if len(payload) < minimum {
-		return nil, false
+	gre := p.b[p.l4:]
+	if len(gre) < greSize {
+		return 0, ReasonTunnelUnreadable
 	}
-	flags, kind := binary.BigEndian.Uint16(payload), binary.BigEndian.Uint16(payload[2:])
-	if flags&version != 0 || kind != typeIPv4 && kind != typeIPv6 {
-		return nil, true // PPTP and bridged frames carry no IP packet here
+	flags, kind := binary.BigEndian.Uint16(gre), binary.BigEndian.Uint16(gre[2:])
+	if flags&version != 0 || kind != typeIPv4 && kind != typeIPv6 && kind != typeWCCP {
+		return p.l4 + greSize, ReasonNotTCP // PPTP and bridged frames carry no IP packet here
 	}
 	if flags&routing != 0 {
-		return nil, false // RFC 2784, section 2.3, lets nobody take it
+		return 0, ReasonTunnelUnreadable // RFC 2784, section 2.3, lets nobody take it
 	}
-	size := minimum
+	size := greSize
 	for _, optional := range []uint16{checksum, key, sequence} {
 		if flags&optional != 0 {
 			size += 4
 		}
 	}
-	if len(payload) < size {
-		return nil, false
+	// Linux takes WCCP for IPv4, behind four octets more in its version 2.
+	if kind == typeWCCP && len(gre) > size && gre[size]>>4 != header.IPv4Version {
+		size += 4
 	}
-	return payload[size:], true
+	if len(gre) < size {
+		return 0, ReasonTunnelUnreadable
+	}
+	return p.l4 + size, ReasonUnset
 }

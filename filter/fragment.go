@@ -32,32 +32,38 @@ const (
 	floor6 = 512 // octets: extension headers and a TCP header
 )
 
-// checkFragment applies the two conditions to a packet that walk has been
-// through. It returns ReasonUnset for a first fragment (or a whole packet)
-// whose header can be trusted, ReasonLaterFragment for one that is harmless,
-// or why it is dropped.
-func (p *packet) checkFragment() Reason {
-	if !p.fragmented {
+// checkFragment checks a packet that walk has been through. It returns
+// ReasonUnset for a first fragment (or a whole packet), ReasonLaterFragment for a
+// fragment behind the floor, which is harmless, or why it is dropped.
+func (p *packet) checkFragment(floor int) Reason {
+	length := len(p.b) - p.fragStart
+	switch {
+	case !p.fragmented:
+		return ReasonUnset
+	case p.badLength(length), p.fragOffset+length > 65535:
+		return ReasonBadFragment
+	case p.fragOffset >= floor:
+		return ReasonLaterFragment
+	case p.fragOffset > 0:
+		return ReasonOverlappingFragment
+	default:
 		return ReasonUnset
 	}
-	length := len(p.b) - p.fragStart
-	if p.more && (length <= 0 || length%8 != 0) {
-		return ReasonBadFragment
-	}
-	if p.fragOffset+length > 65535 || (p.fragOffset > 0 && length <= 0) {
-		return ReasonBadFragment
-	}
-	if p.fragOffset >= p.floor() {
-		return ReasonLaterFragment
-	}
-	if p.fragOffset > 0 {
-		return ReasonOverlappingFragment
-	}
-	if p.l4-p.fragStart+header.TCPMinimumSize > p.floor() {
-		return ReasonChainTooLong
-	}
-	return ReasonUnset
 }
+
+// badLength reports whether no fragment has so many octets: none, or not a
+// multiple of eight with more to follow. Where the end is elsewhere, nothing can
+// be said.
+func (p *packet) badLength(length int) bool {
+	if p.cut {
+		return false
+	}
+	return p.more && length%8 != 0 || length == 0 && (p.more || p.fragOffset > 0)
+}
+
+// reaches reports whether headers that end at the given octet of a first fragment
+// could be rewritten by a later one.
+func (p *packet) reaches(end, floor int) bool { return p.fragmented && end-p.fragStart > floor }
 
 // floor is where later fragments may begin, in octets of the fragmentable part.
 func (p *packet) floor() int {

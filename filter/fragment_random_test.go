@@ -32,11 +32,18 @@ func TestRandomSequences(t *testing.T) {
 
 func playSequences(t *testing.T, d dice, n int) {
 	t.Helper()
-	const sample = 16 // one sequence in so many is played unfiltered
-	policy := compile(t, plain())
+	const (
+		reuse  = 8  // so many sequences are made of one universe
+		sample = 15 // one in so many is played unfiltered
+	)
+	policy := compile(t, tunnels())
 	unfiltered := map[string]int{}
+	var u universe
 	for i := range n {
-		sequence := d.sequence()
+		if i%reuse == 0 {
+			u = d.universe()
+		}
+		sequence := d.sequence(u)
 		if i%sample == 0 {
 			for _, prefer := range preferences() {
 				if opens(sequence, prefer) {
@@ -61,8 +68,7 @@ func playSequences(t *testing.T, d dice, n int) {
 
 // sequence cuts a SYN to port 25 at random, mixes in pieces of its disguises
 // and some twice, and shuffles.
-func (d dice) sequence() []wire {
-	u := d.universe()
+func (d dice) sequence(u universe) []wire {
 	truth := u.disguises[0]
 	var sequence []wire
 	for _, b := range truth.Cut(d.cuts(len(truth.Fragmentable()))...) {
@@ -90,14 +96,21 @@ func (d dice) sequence() []wire {
 
 // universe is random in all that may matter to fragments.
 func (d dice) universe() universe {
-	if d.chance(50) {
-		var chain []filtertest.Header
+	u := d.bareUniverse(d.chance(50))
+	if d.chance(20) {
+		return d.within(u)
+	}
+	return u
+}
+
+func (d dice) bareUniverse(v4 bool) universe {
+	var chain []filtertest.Header
+	if v4 {
 		for range d.IntN(3) {
 			chain = append(chain, filtertest.AH(pick(d, []int{12, 24, 60, 64, 80, 84})))
 		}
 		return newUniverse("", "100.64.0.2:40000", "203.0.113.25:25", chain)
 	}
-	var chain []filtertest.Header
 	for range d.IntN(4) {
 		size := pick(d, []int{8, 8, 16, 24, 40, 480, 488, 496, 504, 512})
 		chain = append(chain, pick(d, []filtertest.Header{
@@ -106,6 +119,26 @@ func (d dice) universe() universe {
 		}))
 	}
 	return newUniverse("", "[2001:db8:a::2]:40000", "[2001:db8:ffff::25]:25", chain)
+}
+
+// within puts a universe into a tunnel, by IPv4 or IPv6.
+func (d dice) within(u universe) universe {
+	proto := uint8(4)
+	if u.disguises[0].Bytes()[0]>>4 == 6 {
+		proto = pick(d, []uint8{41, 47})
+	}
+	if d.chance(50) {
+		return u.within(proto, "100.64.0.2", "203.0.113.9", d.chainBehind(filtertest.AH)...)
+	}
+	return u.within(proto, "2001:db8:a::2", "2001:db8:ffff::9", d.chainBehind(filtertest.DestOpts)...)
+}
+
+// chainBehind returns a header of some size, or none.
+func (d dice) chainBehind(kind func(size int) filtertest.Header) []filtertest.Header {
+	if d.chance(60) {
+		return nil
+	}
+	return []filtertest.Header{kind(pick(d, []int{16, 24, 40, 48, 56, 440, 448, 456, 504, 512}))}
 }
 
 // cuts returns up to five rising offsets below n, mostly in whole units, often

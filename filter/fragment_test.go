@@ -28,7 +28,7 @@ func passes(policy *filter.Policy, b []byte) bool {
 func TestEverySequence(t *testing.T) {
 	t.Parallel()
 	depth := setting(t, "OP25B_FRAGMENT_DEPTH", 2)
-	policy := compile(t, plain())
+	policy := compile(t, tunnels())
 	for _, u := range universes() {
 		t.Run(u.name, func(t *testing.T) {
 			t.Parallel()
@@ -102,7 +102,7 @@ func spell(sequence []wire) string {
 // sends the pieces in all orders: without a filter each opens, with it none.
 func TestEveryCutInEveryOrder(t *testing.T) {
 	t.Parallel()
-	policy := compile(t, plain())
+	policy := compile(t, tunnels())
 	for name, syn := range map[string]filtertest.Packet{
 		"IPv4": filtertest.TCP("100.64.0.2:40000", "203.0.113.25:25").Data("twenty octets behind"),
 		"IPv6": filtertest.TCP("[2001:db8:a::2]:40000", "[2001:db8:ffff::25]:25").Data("twenty octets behind"),

@@ -24,9 +24,9 @@ type packet struct {
 	// packet ends (RFC 8200, section 4.4).
 	routed bool
 
-	// inner: what a tunnel carries. cut: the outer packet is a first fragment, so
+	// inside: what a tunnel carries. cut: the outer packet is a first fragment, so
 	// that the rest of this one is elsewhere.
-	inner, cut bool
+	inside, cut bool
 
 	fragmented bool // a fragment header, or an IPv4 offset or MF
 	more       bool // MF

@@ -99,14 +99,14 @@ func (p *Policy) decideOutbound(v *packet, sum Checksum) Verdict {
 }
 
 func (p *Policy) decideDynamic(v *packet, sum Checksum, class class) Verdict {
-	looksInside := p.tunnels.holds(v.proto) && !v.inner
+	looksInside := p.tunnels.holds(v.proto) && !v.inside
 	if v.version == header.IPv4Version && v.proto != protoTCP && v.proto != protoAH && !looksInside {
 		return Verdict{Forward, hidden(v.proto)}
 	}
 	if r := v.walk(); r != ReasonUnset {
 		return Verdict{Drop, r}
 	}
-	if p.tunnels.holds(v.proto) && !v.inner {
+	if p.tunnels.holds(v.proto) && !v.inside {
 		return p.decideTunnel(v)
 	}
 	if v.fragOffset == 0 && v.proto != protoTCP {
@@ -115,12 +115,15 @@ func (p *Policy) decideDynamic(v *packet, sum Checksum, class class) Verdict {
 	if _, ok := p.relays.Lookup(v.dst); ok && !v.routed {
 		return Verdict{Forward, ReasonRelay}
 	}
-	switch r := v.checkFragment(); r {
+	switch r := v.checkFragment(v.floor()); r {
 	case ReasonUnset:
 	case ReasonLaterFragment:
 		return Verdict{Forward, r}
 	default:
 		return Verdict{Drop, r}
+	}
+	if v.reaches(v.l4+header.TCPMinimumSize, v.floor()) {
+		return Verdict{Drop, ReasonChainTooLong}
 	}
 	if len(v.b)-v.l4 < header.TCPMinimumSize {
 		if v.more || v.cut {
@@ -210,12 +213,15 @@ func (p *Policy) decideInboundSourcePort(v *packet) Verdict {
 	if _, ok := p.relays.Lookup(v.src); ok {
 		return Verdict{Forward, ReasonInbound}
 	}
-	switch r := v.checkFragment(); r {
+	switch r := v.checkFragment(v.floor()); r {
 	case ReasonUnset:
 	case ReasonLaterFragment:
 		return Verdict{Forward, ReasonInbound}
 	default:
 		return Verdict{Drop, r}
+	}
+	if v.reaches(v.l4+header.TCPMinimumSize, v.floor()) {
+		return Verdict{Drop, ReasonChainTooLong}
 	}
 	if len(v.b)-v.l4 < header.TCPMinimumSize {
 		if v.more {

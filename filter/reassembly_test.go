@@ -28,8 +28,8 @@ func preferences() []preference {
 
 // receiver puts one packet together. It is more gullible than any real one: it
 // reads the segment as soon as the headers are there, complete or not, never
-// gives up on a packet, walks chains without end, and lets an atomic fragment
-// meet others, as receivers did before RFC 6946. What such a one cannot be made
+// gives up on a packet, walks chains without end, opens tunnels, and lets an
+// atomic fragment meet others, as receivers did before RFC 6946. What such a one cannot be made
 // to accept, no other can.
 type receiver struct {
 	prefer preference
@@ -81,28 +81,40 @@ func (r *receiver) opened(ports []uint16) bool {
 	return slices.Contains(ports, binary.BigEndian.Uint16(segment[2:])) && segment[13]&(syn|ack) == syn
 }
 
-// transport follows a chain to the TCP header, or returns nil.
+// transport follows a chain, and tunnels, to the TCP header, or returns nil.
 func transport(v4 bool, next uint8, b []byte) []byte {
 	for next != 6 {
-		if len(b) < 8 || (v4 && next != 51) {
-			return nil
+		if carried, carries, _ := decapsulate(next, b); carries && slices.Contains([]uint8{4, 41, 47}, next) {
+			d, defects := readDatagram(carried, true)
+			if len(defects) > 0 {
+				return nil
+			}
+			v4, next, b = d.v4, d.next, d.payload
+			continue
 		}
-		size := 8
-		switch next {
-		case 44:
-		case 51:
-			size = 4 * (int(b[1]) + 2)
-		case 0, 43, 60, 135, 139, 140:
-			size = 8 * (int(b[1]) + 1)
-		default:
-			return nil
-		}
-		if len(b) < size {
+		size := extensionSize(v4, next, b)
+		if size == 0 || len(b) < size {
 			return nil
 		}
 		next, b = b[0], b[size:]
 	}
 	return b
+}
+
+// extensionSize is zero for what is no header of the chain.
+func extensionSize(v4 bool, next uint8, b []byte) int {
+	switch {
+	case len(b) < 8:
+		return 0
+	case next == 51:
+		return 4 * (int(b[1]) + 2)
+	case next == 44 && !v4:
+		return 8
+	case slices.Contains([]uint8{0, 43, 60, 135, 139, 140}, next) && !v4:
+		return 8 * (int(b[1]) + 1)
+	default:
+		return 0
+	}
 }
 
 // parsePiece reads a fragment as a receiver does. It is ok for IPv4 fragments

@@ -108,24 +108,24 @@ func addCapture(add addRule, direction string, ports []uint16, port string, offs
 		transport = expr.PayloadBaseTransportHeader
 	)
 	four, six := direction+"4", direction+"6"
-	add(four, "ip protocol ah goto divert", ipv4(), load(network, 9, 1), compare(expr.CmpOpEq, unix.IPPROTO_AH), goTo("divert"))
+	add(four, "ip protocol ah goto divert", ipv4(), load(network, 9, 1), compare(expr.CmpOpEq, unix.IPPROTO_AH), gotoDivert())
 	add(four, "ip protocol != tcp return", ipv4(), load(network, 9, 1), compare(expr.CmpOpNeq, unix.IPPROTO_TCP), verdict(expr.VerdictReturn))
-	add(four, "ip frag-off & 0x3fff != 0 goto divert", ipv4(), load(network, 6, 2), mask(0x3f, 0xff), compare(expr.CmpOpNeq, 0, 0), goTo("divert"))
-	add(six, "exthdr frag exists goto divert", ipv6(), fragmentExists(), goTo("divert"))
+	add(four, "ip frag-off & 0x3fff != 0 goto divert", ipv4(), load(network, 6, 2), mask(0x3f, 0xff), compare(expr.CmpOpNeq, 0, 0), gotoDivert())
+	add(six, "exthdr frag exists goto divert", ipv6(), fragmentExists(), gotoDivert())
 	for _, hidden := range []struct {
 		name  string
 		proto byte
 	}{{"ah", unix.IPPROTO_AH}, {"135", 135}, {"139", 139}, {"140", 140}} {
-		add(six, "meta l4proto "+hidden.name+" goto divert", meta(expr.MetaKeyL4PROTO), compare(expr.CmpOpEq, hidden.proto), goTo("divert"))
+		add(six, "meta l4proto "+hidden.name+" goto divert", meta(expr.MetaKeyL4PROTO), compare(expr.CmpOpEq, hidden.proto), gotoDivert())
 	}
 	add(six, "meta l4proto != tcp return", meta(expr.MetaKeyL4PROTO), compare(expr.CmpOpNeq, unix.IPPROTO_TCP), verdict(expr.VerdictReturn))
 	for _, chain := range []string{four, six} {
 		for _, n := range ports {
 			add(chain, fmt.Sprintf("tcp %s %d goto divert", port, n),
-				tcp(), load(transport, offset, 2), compare(expr.CmpOpEq, binary.BigEndian.AppendUint16(nil, n)...), goTo("divert"))
+				tcp(), load(transport, offset, 2), compare(expr.CmpOpEq, binary.BigEndian.AppendUint16(nil, n)...), gotoDivert())
 		}
 		add(chain, "@th,104,8 >= 0 return", load(transport, 13, 1), compare(expr.CmpOpGte, 0), verdict(expr.VerdictReturn))
-		add(chain, "goto divert", goTo("divert"))
+		add(chain, "goto divert", gotoDivert())
 	}
 }
 
@@ -133,8 +133,8 @@ func addCapture(add addRule, direction string, ports []uint16, port string, offs
 
 func notrack() []expr.Any { return []expr.Any{&expr.Notrack{}} }
 
-func goTo(chain string) []expr.Any {
-	return []expr.Any{&expr.Verdict{Kind: expr.VerdictGoto, Chain: chain}}
+func gotoDivert() []expr.Any {
+	return []expr.Any{&expr.Verdict{Kind: expr.VerdictGoto, Chain: "divert"}}
 }
 
 func notLocal() []expr.Any {

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"sync"
 	"syscall"
 	"time"
 
@@ -33,11 +34,16 @@ func (h *Host) Watch(ctx context.Context) error {
 		return fmt.Errorf("subscribe to link, route and rule changes: %w", err)
 	}
 	changed := make(chan struct{}, 1)
-	listening := make(chan error, 1)
-	go func() { listening <- listen(sock, changed) }()
+	failed := make(chan error, 1)
+	var listening sync.WaitGroup
+	listening.Go(func() {
+		if err := listen(sock, changed); err != nil {
+			failed <- err
+		}
+	})
 	defer func() {
 		sock.Close()
-		_ = <-listening //nolint:errcheck // what it said was returned already, or it was told to end
+		listening.Wait()
 	}()
 	timer := time.NewTicker(recheck)
 	defer timer.Stop()
@@ -45,8 +51,7 @@ func (h *Host) Watch(ctx context.Context) error {
 		select {
 		case <-ctx.Done():
 			return nil
-		case err := <-listening:
-			listening <- nil
+		case err := <-failed:
 			return err
 		case <-timer.C:
 		case <-changed:
