@@ -180,7 +180,14 @@ func TestSecondGateway(t *testing.T) {
 		{
 			name:   "with other names for the tunnels, and the same table",
 			second: lab.ConfigOptions{Set: map[string]string{"tunnel.subscriber": "second-sub", "tunnel.upstream": "second-up"}},
-			says:   func(*lab.Gateway) []string { return []string{"table 25", "op25b-sub"} },
+			says:   func(*lab.Gateway) []string { return []string{"a gateway runs here already", "op25b-sub"} },
+		},
+		{
+			name: "with other names for the tunnels, and another table",
+			second: lab.ConfigOptions{Set: map[string]string{
+				"tunnel.subscriber": "second-sub", "tunnel.upstream": "second-up", "forwarding.table": "125",
+			}},
+			says: func(*lab.Gateway) []string { return []string{"a gateway runs here already", "op25b-sub"} },
 		},
 	}
 	for _, tt := range tests {
