@@ -51,11 +51,13 @@ func Cleanup(table int) (removed []string, err error) {
 // namespace, and its process id where that can be seen.
 func Running(name string) (pid int, running bool) {
 	link, err := netlink.LinkByName(name)
-	if err != nil || link.Type() != "tuntap" && link.Type() != "tun" {
+	if err != nil || !isTUN(link) {
 		return 0, false
 	}
 	return Holder(name), true
 }
+
+func isTUN(link netlink.Link) bool { return link.Type() == "tuntap" || link.Type() == "tun" }
 
 // OtherGateway returns the interface of a gateway that runs in this network
 // namespace with other ports than these, or "". A route of ours through a device
@@ -70,7 +72,7 @@ func OtherGateway(ports ...string) (string, error) {
 		}
 		for _, r := range routes {
 			link, err := netlink.LinkByIndex(r.LinkIndex)
-			if r.Type == unix.RTN_UNICAST && err == nil && !slices.Contains(ports, link.Attrs().Name) {
+			if r.Type == unix.RTN_UNICAST && err == nil && isTUN(link) && !slices.Contains(ports, link.Attrs().Name) {
 				return link.Attrs().Name, nil
 			}
 		}

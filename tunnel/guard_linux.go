@@ -341,8 +341,8 @@ func guardExists() bool {
 	return false
 }
 
-// guardPresent reports whether the guard is there with its way in: someone may
-// have flushed it.
+// guardPresent reports whether the guard is as it was loaded, by counting: someone
+// may have flushed a chain or a set, or all of it.
 func (h *Host) guardPresent() bool {
 	if !guardExists() {
 		return false
@@ -352,6 +352,22 @@ func (h *Host) guardPresent() bool {
 		return false
 	}
 	table := &nftables.Table{Name: guardTable, Family: nftables.TableFamilyINet}
-	rules, err := conn.GetRules(table, &nftables.Chain{Name: "forward", Table: table})
-	return err == nil && len(rules) == len(h.plan.Subscribers)
+	for chain, want := range map[string]int{
+		"forward": len(h.plan.Subscribers), "subscriber": 3, "guard4": 8, "guard6": 8,
+	} {
+		rules, err := conn.GetRules(table, &nftables.Chain{Name: chain, Table: table})
+		if err != nil || len(rules) != want {
+			return false
+		}
+	}
+	for _, s := range h.plan.guardSets() {
+		set, err := conn.GetSetByName(table, s.name)
+		if err != nil {
+			return false
+		}
+		if elements, err := conn.GetSetElements(set); err != nil || len(elements) < len(s.elements) {
+			return false
+		}
+	}
+	return true
 }

@@ -318,11 +318,15 @@ func (h *Host) reconcile() (added []string, err error) {
 			errs = append(errs, fmt.Errorf("%s: %w", r.command(), err))
 		}
 	}
-	if h.plan.guarded() && !h.guardPresent() {
-		errs = append(errs, h.applyGuard())
-		added = append(added, "nft table inet "+guardTable)
-	}
 	return added, errors.Join(errs...)
+}
+
+// reconcileGuard loads the guard again if it is not whole.
+func (h *Host) reconcileGuard() (added []string, err error) {
+	if !h.plan.guarded() || h.guardPresent() {
+		return nil, nil
+	}
+	return []string{"nft table inet " + guardTable}, h.applyGuard()
 }
 
 // healLink puts one of our interfaces up again and its settings right.

@@ -95,6 +95,9 @@ func TestReconcilePutsBack(t *testing.T) {
 		output(t, "nft", "delete", "table", "inet", "op25b")
 		added, err := h.reconcile()
 		must(t, err)
+		guard, err := h.reconcileGuard()
+		must(t, err)
+		added = append(added, guard...)
 		got := strings.Join(added, "\n")
 		for _, want := range []string{
 			"ip -4 rule add pref 2500 iif sub0", "ip -6 route add default dev op25b-sub", "op25b-up mtu 1500",
@@ -102,6 +105,15 @@ func TestReconcilePutsBack(t *testing.T) {
 		} {
 			if !strings.Contains(got, want) {
 				t.Errorf("no %q in\n%s", want, got)
+			}
+		}
+		for _, flush := range []string{"flush chain inet op25b guard4", "flush set inet op25b sources6", "delete table inet op25b"} {
+			if added, err := h.reconcileGuard(); err != nil || len(added) > 0 {
+				t.Errorf("the guard was whole: %v, %v", added, err)
+			}
+			output(t, "nft", strings.Fields(flush)...)
+			if added, err := h.reconcileGuard(); err != nil || len(added) != 1 {
+				t.Errorf("after %s: %v, %v", flush, added, err)
 			}
 		}
 		if added, err := h.reconcile(); err != nil || len(added) > 0 {

@@ -29,7 +29,7 @@ const (
 // for each round. It returns nil when ctx ends, or why it cannot watch.
 func (h *Host) Watch(ctx context.Context) error {
 	sock, err := nl.Subscribe(unix.NETLINK_ROUTE, unix.RTNLGRP_LINK, unix.RTNLGRP_IPV4_ROUTE, unix.RTNLGRP_IPV6_ROUTE,
-		unix.RTNLGRP_IPV4_RULE, unix.RTNLGRP_IPV6_RULE, unix.RTNLGRP_IPV4_NETCONF)
+		unix.RTNLGRP_IPV4_RULE, unix.RTNLGRP_IPV6_RULE, unix.RTNLGRP_IPV4_NETCONF, unix.RTNLGRP_IPV4_IFADDR)
 	if err != nil {
 		return fmt.Errorf("subscribe to link, route and rule changes: %w", err)
 	}
@@ -54,6 +54,7 @@ func (h *Host) Watch(ctx context.Context) error {
 		case err := <-failed:
 			return err
 		case <-timer.C:
+			h.heal(h.reconcileGuard)
 		case <-changed:
 			select {
 			case <-ctx.Done():
@@ -61,15 +62,15 @@ func (h *Host) Watch(ctx context.Context) error {
 			case <-time.After(settle):
 			}
 		}
-		h.heal()
+		h.heal(h.reconcile)
 	}
 }
 
 // heal reconciles once and logs what it did.
-func (h *Host) heal() {
+func (h *Host) heal(reconcile func() ([]string, error)) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	added, err := h.reconcile()
+	added, err := reconcile()
 	if len(added) > 0 {
 		h.log.Warn("something on this machine removed or changed what op25b set up; put back",
 			zap.Strings("commands", added))
