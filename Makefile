@@ -4,7 +4,7 @@
 FUZZTIME ?= 10s
 BENCH    ?= .
 
-.PHONY: build demo test bench fuzz lint vuln deps deps-demo clean help
+.PHONY: build demo test bench fuzz mutate lint vuln deps deps-demo clean help
 .NOTPARALLEL:
 
 build: ## build ./bin/op25b, one static binary
@@ -20,13 +20,18 @@ demo: deps-demo build ## show it at work in network namespaces (root)
 test: deps build ## run all tests, end to end included (root)
 	go vet ./...
 	go test -race -count=1 $$(go list ./... | grep -v '/e2e')
-	go test -v -count=1 -p 1 -timeout 10m ./e2e/...
+	go test -v -count=1 -p 1 -timeout 20m ./e2e/...
 
 bench: deps build ## measure, beside the kernel's own forwarding (root)
 	go test -run '^$$' -bench '$(BENCH)' -benchmem -p 1 -timeout 30m ./...
 
 fuzz: ## fuzz each target for FUZZTIME
 	@tools/fuzz.sh $(FUZZTIME)
+
+mutate: ## list changes to the guard's code that no test notices
+	go build -C tools -o ../bin/ ./mutate
+	bin/mutate -literals=false filter/policy.go filter/chain.go filter/packet.go filter/encapsulation.go filter/checksum.go filter/transport.go filter/fragment.go filter/address.go filter/ranges.go
+	bin/mutate -literals=false stack/answer.go stack/frame.go stack/hop.go stack/limit.go stack/forward.go
 
 lint: bin/golangci-lint ## check style, mistakes and import directions
 	bin/golangci-lint config verify

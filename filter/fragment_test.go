@@ -73,16 +73,20 @@ func forEachSequence(from []wire, n int, f func([]wire) bool) {
 }
 
 // opens plays a sequence to a receiver and reports whether, at any time, it saw
-// a SYN to a blocked port.
+// a SYN to a blocked port. In IPv4, fragments of one packet share their protocol
+// (RFC 791, section 3.2); others are of another packet.
 func opens(sequence []wire, prefer preference) bool {
-	r := receiver{prefer: prefer}
+	packets := map[uint8]*receiver{}
 	for _, w := range sequence {
-		r.v4 = w.octets[0]>>4 == 4
-		if r.v4 && w.piece.next == 17 {
-			continue // another packet: fragments of one share their protocol (RFC 791, section 3.2)
+		key, v4 := uint8(0), w.octets[0]>>4 == 4
+		if v4 {
+			key = w.piece.next
 		}
-		r.accept(w.piece)
-		if r.opened([]uint16{25, 2525}) {
+		if packets[key] == nil {
+			packets[key] = &receiver{prefer: prefer, v4: v4}
+		}
+		packets[key].accept(w.piece)
+		if packets[key].opened([]uint16{25, 2525}) {
 			return true
 		}
 	}

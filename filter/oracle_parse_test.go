@@ -239,7 +239,7 @@ func (c *chain) fragmentDefects() []filter.Reason {
 		return nil
 	}
 	var defects []filter.Reason
-	if f.more && len(f.data)%8 != 0 && !c.elsewhere || len(f.data) == 0 && (f.more || c.later()) || f.offset+len(f.data) > 65535 {
+	if !f.possible(c.elsewhere) {
 		defects = append(defects, filter.ReasonBadFragment)
 	}
 	if c.later() && f.offset < c.floor() {
@@ -261,6 +261,16 @@ func (d datagram) headerSumRight() bool { return !d.v4 || wordSum(d.header)%6553
 // section 3.1): addresses, protocol and length.
 func segmentSumRight(d datagram, segment []byte) bool {
 	return (wordSum(d.pseudo)+6+uint64(len(segment))+wordSum(segment))%65535 == 0
+}
+
+// possible reports whether a fragment can have its length. Of one whose end is
+// elsewhere only the offset is sure.
+func (f *fragment) possible(elsewhere bool) bool {
+	n := len(f.data)
+	if f.offset+n > 65535 {
+		return false
+	}
+	return elsewhere || (n%8 == 0 || !f.more) && (n > 0 || !f.more && f.offset == 0)
 }
 
 // wordSum adds 16-bit words; modulo 65,535 that is a ones' complement sum.

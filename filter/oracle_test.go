@@ -129,7 +129,9 @@ func (o *oracle) dynamic(d datagram, sum filter.Checksum, response filter.Respon
 	if c.notTCP() {
 		return forward(c.hides()...)
 	}
-	if find(o.relays, d.dst) >= 0 && !c.segmentsLeft {
+	// In IPv6 a later fragment may belong to a tunnel, whatever it says.
+	tunneled := o.spec.InspectTunnels != filter.Tunnels{} && !c.v4 && c.later()
+	if find(o.relays, d.dst) >= 0 && !c.segmentsLeft && !tunneled {
 		return forward(filter.ReasonRelay)
 	}
 	if defects := c.fragmentDefects(); len(defects) > 0 {

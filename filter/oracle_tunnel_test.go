@@ -23,7 +23,7 @@ func (o *oracle) tunnel(outer datagram, c chain) judgement {
 	}
 	if f := c.fragment; f != nil {
 		var defects []filter.Reason
-		if f.more && len(f.data)%8 != 0 || len(f.data) == 0 && (f.more || c.later()) || f.offset+len(f.data) > 65535 {
+		if !f.possible(false) {
 			defects = append(defects, filter.ReasonBadFragment)
 		}
 		if c.later() && f.offset < floor {
@@ -86,7 +86,7 @@ func decapsulate(proto uint8, b []byte) (carried []byte, carries, readable bool)
 		return nil, false, false
 	}
 	kind, version := int(b[2])<<8|int(b[3]), b[1]%8
-	wccp := kind == 0x883e && b[0] == 0 && b[1] == 0
+	wccp := kind == 0x883e
 	if version != 0 || (!slices.Contains([]int{0x0800, 0x86dd}, kind) && !wccp) {
 		return nil, false, true
 	}
@@ -96,7 +96,7 @@ func decapsulate(proto uint8, b []byte) (carried []byte, carries, readable bool)
 			size += 4
 		}
 	}
-	if wccp && len(b) > 4 && b[4]>>4 != 4 {
+	if wccp && len(b) > size && b[size]>>4 != 4 {
 		size += 4 // version 2's redirect header
 	}
 	if b[0]&0x40 != 0 || len(b) < size {

@@ -112,7 +112,10 @@ func (p *Policy) decideDynamic(v *packet, sum Checksum, class class) Verdict {
 	if v.fragOffset == 0 && v.proto != protoTCP {
 		return Verdict{Forward, hidden(v.proto)}
 	}
-	if _, ok := p.relays.Lookup(v.dst); ok && !v.routed {
+	// What a later IPv6 fragment claims to be says nothing: with tunnels looked
+	// into, it may be a part of one, which a relay is not exempt from.
+	hides := p.tunnels != Tunnels{} && v.version == header.IPv6Version && v.fragOffset > 0
+	if _, ok := p.relays.Lookup(v.dst); ok && !v.routed && !hides {
 		return Verdict{Forward, ReasonRelay}
 	}
 	switch r := v.checkFragment(v.floor()); r {

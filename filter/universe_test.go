@@ -43,20 +43,26 @@ func universes() []universe {
 			0, 8, 24, 40, 48, 64, 80, 512).within(4, "100.64.0.2", "203.0.113.9"),
 		newUniverse("IPIP behind AH", "100.64.0.2:40000", "203.0.113.25:25", nil,
 			0, 72, 80, 88, 96, 120).within(4, "100.64.0.2", "203.0.113.9", filtertest.AH(48)),
+		newUniverse("IPv6 in IPv6, towards a relay", "[2001:db8:a::2]:40000", "[2001:db8:ffff::25]:25", nil,
+			0, 40, 48, 64, 512).within(41, "2001:db8:a::2", "2001:db8:25::25"),
 		newUniverse("IPv6 in GRE across the floor", "[2001:db8:a::2]:40000", "[2001:db8:ffff::25]:25", nil,
 			0, 504, 512, 520, 576).within(47, "2001:db8:a::2", "2001:db8:ffff::9", filtertest.DestOpts(456)),
 	}
 }
 
-// within puts everything into a tunnel.
+// within puts everything into a tunnel, some of it in fragments that claim to
+// be of TCP.
 func (u universe) within(proto uint8, from, to string, chain ...filtertest.Header) universe {
 	head := ""
 	if proto == 47 {
 		head = "\x00\x00\x86\xdd"
 	}
-	for i, p := range u.disguises {
-		u.disguises[i] = filtertest.IP(proto, from, to).Chain(chain...).Data(head + string(p.Bytes()))
+	inner := u.disguises
+	u.disguises = nil
+	for _, p := range inner {
+		u.disguises = append(u.disguises, filtertest.IP(proto, from, to).Chain(chain...).Data(head+string(p.Bytes())))
 	}
+	u.disguises = append(u.disguises, filtertest.IP(6, from, to).Chain(chain...).Data(head+string(inner[0].Bytes())))
 	return u
 }
 

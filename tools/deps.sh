@@ -26,6 +26,11 @@ test iperf3           iperf3     bulk TCP and UDP
 test iputils-ping     ping       large and expiring packets
 test traceroute       traceroute counts the hops
 test nmap             nmap       tries to get around the block with fragments
+test hping3           hping3     sends segments that no client sends
+test python3-scapy    scapy      sends packets and fragments that no client sends
+test thc-ipv6         atk6-firewall6 its 39 ways around an IPv6 firewall
+test ipv6toolkit      tcp6       sends TCP behind IPv6 extension headers
+test netsniff-ng      trafgen    sends frames field by field
 test tcpdump          tcpdump    looks at packets behind the gateway
 test nftables         nft        gateways that masquerade, and the peer we measure against
 test conntrack        conntrack  looks at what masquerading gateways track

@@ -16,8 +16,7 @@ import (
 )
 
 // diverter is what netfilter does with packets on their way into the TUN: it
-// keeps connection tracking away from them and, where only mail is captured,
-// marks those that a routing rule cannot tell.
+// marks them and keeps connection tracking away from them.
 //
 // A packet passes the kernel's hooks on its way into the TUN and again on its
 // way out. Tracked the first time, its flow is confirmed with no translation,
@@ -25,9 +24,9 @@ import (
 // goes into the TUN from subscribers, and what comes out of it towards them,
 // is not tracked.
 //
-// With a limited capture, routing rules match whole TCP packets to the blocked
-// ports. Whatever else could carry a connection to one gets a mark that a rule
-// of its own matches: fragments, headers cut short, chains that hide TCP.
+// What is to enter the TUN gets a mark, which the routing rules match: with a
+// limited capture, TCP to the blocked ports and whatever else could carry a
+// connection to one: fragments, headers cut short, chains that hide TCP.
 //
 // The rules must be gone the moment the gateway is: they would then keep the
 // operator's own masquerading from working. Hence a table with an owner
@@ -68,7 +67,7 @@ func (p *Plan) divertRules() (chains []string, rules []divertRule) {
 	if len(p.Capture) > 0 {
 		chains = append(chains, "divert", "outbound4", "outbound6")
 		add("divert", fmt.Sprintf("meta mark set meta mark & %#08x ^ %#08x notrack", ^uint32(markMask), mark), setMark(), notrack())
-		addCapture(add, "outbound", p.Capture, "dport", 2)
+		addCapture(add, "outbound", "divert", p.Capture, "dport", 2)
 	}
 	for _, iface := range p.Subscribers {
 		from := fmt.Sprintf("iifname %q fib daddr type != local", iface)
@@ -78,8 +77,11 @@ func (p *Plan) divertRules() (chains []string, rules []divertRule) {
 	add("prerouting", fmt.Sprintf("iifname %q notrack", p.SubscriberPort),
 		meta(expr.MetaKeyIIFNAME), compare(expr.CmpOpEq, ifname(p.SubscriberPort)...), notrack())
 	if p.ReturnPath && len(p.Capture) > 0 {
-		chains = append(chains, "inbound4", "inbound6")
-		addCapture(add, "inbound", p.Capture, "sport", 0)
+		chains = append(chains, "divert_inbound", "inbound4", "inbound6")
+		// Tracked on this pass, as with capture: all: it is the only one on
+		// which a stateful firewall can tell an answer from an intrusion.
+		add("divert_inbound", fmt.Sprintf("meta mark set meta mark & %#08x ^ %#08x", ^uint32(markMask), mark), setMark())
+		addCapture(add, "inbound", "divert_inbound", p.Capture, "sport", 0)
 		from := fmt.Sprintf("iifname %q fib daddr type != local", p.Upstream)
 		words := slices.Concat(meta(expr.MetaKeyIIFNAME), compare(expr.CmpOpEq, ifname(p.Upstream)...), notLocal())
 		p.divertFrom(add, from, words, "inbound")
@@ -92,7 +94,8 @@ type addRule func(chain, text string, words ...[]expr.Any)
 // divertFrom sends everything that matches from, or only what could be mail.
 func (p *Plan) divertFrom(add addRule, from string, words []expr.Any, chain string) {
 	if len(p.Capture) == 0 {
-		add("prerouting", from+" notrack", words, notrack())
+		add("prerouting", fmt.Sprintf("%s meta mark set meta mark & %#08x ^ %#08x notrack", from, ^uint32(markMask), mark),
+			words, setMark(), notrack())
 		return
 	}
 	add("prerouting", from+" meta nfproto ipv4 jump "+chain+"4", words, ipv4(), jump(chain+"4"))
@@ -102,30 +105,30 @@ func (p *Plan) divertFrom(add addRule, from string, words []expr.Any, chain stri
 // addCapture fills the chains that tell mail, and what could hide it, from the
 // rest. Like the guard it ends each rule that cannot read its field, and what
 // no rule has let go is diverted.
-func addCapture(add addRule, direction string, ports []uint16, port string, offset uint32) {
+func addCapture(add addRule, direction, target string, ports []uint16, port string, offset uint32) {
 	const (
 		network   = expr.PayloadBaseNetworkHeader
 		transport = expr.PayloadBaseTransportHeader
 	)
 	four, six := direction+"4", direction+"6"
-	add(four, "ip protocol ah goto divert", ipv4(), load(network, 9, 1), compare(expr.CmpOpEq, unix.IPPROTO_AH), gotoDivert())
+	add(four, "ip protocol ah goto "+target, ipv4(), load(network, 9, 1), compare(expr.CmpOpEq, unix.IPPROTO_AH), goTo(target))
 	add(four, "ip protocol != tcp return", ipv4(), load(network, 9, 1), compare(expr.CmpOpNeq, unix.IPPROTO_TCP), verdict(expr.VerdictReturn))
-	add(four, "ip frag-off & 0x3fff != 0 goto divert", ipv4(), load(network, 6, 2), mask(0x3f, 0xff), compare(expr.CmpOpNeq, 0, 0), gotoDivert())
-	add(six, "exthdr frag exists goto divert", ipv6(), fragmentExists(), gotoDivert())
+	add(four, "ip frag-off & 0x3fff != 0 goto "+target, ipv4(), load(network, 6, 2), mask(0x3f, 0xff), compare(expr.CmpOpNeq, 0, 0), goTo(target))
+	add(six, "exthdr frag exists goto "+target, ipv6(), fragmentExists(), goTo(target))
 	for _, hidden := range []struct {
 		name  string
 		proto byte
 	}{{"ah", unix.IPPROTO_AH}, {"135", 135}, {"139", 139}, {"140", 140}} {
-		add(six, "meta l4proto "+hidden.name+" goto divert", meta(expr.MetaKeyL4PROTO), compare(expr.CmpOpEq, hidden.proto), gotoDivert())
+		add(six, "meta l4proto "+hidden.name+" goto "+target, meta(expr.MetaKeyL4PROTO), compare(expr.CmpOpEq, hidden.proto), goTo(target))
 	}
 	add(six, "meta l4proto != tcp return", meta(expr.MetaKeyL4PROTO), compare(expr.CmpOpNeq, unix.IPPROTO_TCP), verdict(expr.VerdictReturn))
 	for _, chain := range []string{four, six} {
 		for _, n := range ports {
-			add(chain, fmt.Sprintf("tcp %s %d goto divert", port, n),
-				tcp(), load(transport, offset, 2), compare(expr.CmpOpEq, binary.BigEndian.AppendUint16(nil, n)...), gotoDivert())
+			add(chain, fmt.Sprintf("tcp %s %d goto %s", port, n, target),
+				tcp(), load(transport, offset, 2), compare(expr.CmpOpEq, binary.BigEndian.AppendUint16(nil, n)...), goTo(target))
 		}
 		add(chain, "@th,104,8 >= 0 return", load(transport, 13, 1), compare(expr.CmpOpGte, 0), verdict(expr.VerdictReturn))
-		add(chain, "goto divert", gotoDivert())
+		add(chain, "goto "+target, goTo(target))
 	}
 }
 
@@ -133,8 +136,8 @@ func addCapture(add addRule, direction string, ports []uint16, port string, offs
 
 func notrack() []expr.Any { return []expr.Any{&expr.Notrack{}} }
 
-func gotoDivert() []expr.Any {
-	return []expr.Any{&expr.Verdict{Kind: expr.VerdictGoto, Chain: "divert"}}
+func goTo(chain string) []expr.Any {
+	return []expr.Any{&expr.Verdict{Kind: expr.VerdictGoto, Chain: chain}}
 }
 
 func notLocal() []expr.Any {

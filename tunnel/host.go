@@ -225,19 +225,10 @@ func (h *Host) Apply() error {
 }
 
 // divertPackets loads the netfilter rules that the way into the TUN needs.
-// Without them a capture of everything still works on a machine that does not
-// translate addresses; a capture of mail would let fragments slip by.
-func (h *Host) divertPackets() error {
-	d, err := newDiverter(&h.plan)
-	if err == nil {
-		h.divert = d
-		return nil
+func (h *Host) divertPackets() (err error) {
+	if h.divert, err = newDiverter(&h.plan); err != nil {
+		return &Hint{err, "op25b needs Linux 5.12 or newer with nf_tables; type: modprobe nf_tables"}
 	}
-	if len(h.plan.Capture) > 0 {
-		return &Hint{err, "forwarding.capture: smtp needs Linux 5.12 or newer with nf_tables; use capture: all"}
-	}
-	h.log.Warn("connection tracking is not bypassed: a masquerading gateway will not translate what passes here",
-		zap.Error(err))
 	return nil
 }
 

@@ -47,7 +47,7 @@ func Inspect(p *Plan) []Finding {
 	for _, port := range p.ports() {
 		findings = append(findings, inspectName(port))
 	}
-	findings = append(findings, inspectForwarding4(p), inspectFamily6(p), inspectReversePath(p), inspectNetfilter(p))
+	findings = append(findings, inspectForwarding4(p), inspectFamily6(p), inspectReversePath(p), inspectNetfilter())
 	return append(findings, inspectRules(p))
 }
 
@@ -172,7 +172,7 @@ func inspectReversePath(p *Plan) Finding {
 	return f
 }
 
-func inspectNetfilter(p *Plan) Finding {
+func inspectNetfilter() Finding {
 	f := Finding{Check: "netfilter", Level: LevelOK, What: "nf_tables answers"}
 	conn, err := nftables.New()
 	if err == nil {
@@ -181,13 +181,8 @@ func inspectNetfilter(p *Plan) Finding {
 	if err == nil {
 		return f
 	}
-	f.Level, f.What = LevelWarn, "nf_tables does not answer: "+err.Error()
-	f.Effect = "a masquerading gateway will not translate what passes op25b"
-	f.Fix = "modprobe nf_tables"
-	if p.guarded() {
-		f.Level, f.Effect = LevelFail, "the gateway cannot start: the guard of the blocked ports needs it"
-		f.Fix += ", or set forwarding.on_exit: forward"
-	}
+	f.Level, f.What = LevelFail, "nf_tables does not answer: "+err.Error()
+	f.Effect, f.Fix = "the gateway cannot start", "modprobe nf_tables"
 	return f
 }
 

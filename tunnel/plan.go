@@ -90,7 +90,15 @@ func (p *Plan) rules() []rule {
 	for _, family := range p.families() {
 		for _, iif := range p.Subscribers {
 			out := rule{family: family, priority: p.Priority, table: p.Table, iif: iif}
-			rules = append(rules, out.perPort(p.Capture, func(r *rule, port uint16) { r.dport = port })...)
+			if p.OnExit == OnExitBlackhole { // the rule has to outlive the mark
+				rules = append(rules, out.perPort(p.Capture, func(r *rule, port uint16) { r.dport = port })...)
+				continue
+			}
+			// By the mark alone: the reverse path filter asks without it, and
+			// with the same interface (fib_validate_source takes the way out
+			// for the way in), so it would find the answer in our table.
+			out.mark = mark
+			rules = append(rules, out)
 		}
 		if p.ReturnPath {
 			in := rule{family: family, priority: p.Priority + 1, table: p.Table + 1, iif: p.Upstream}

@@ -46,21 +46,19 @@ func TestRulesAndRoutes(t *testing.T) {
 		"all, return by the kernel": {func(*Plan) {}, `
 			ip -4 route add default dev op25b-sub table 25 metric 1 protocol 25
 			ip -6 route add default dev op25b-sub table 25 metric 1 protocol 25
-			ip -4 rule add pref 2500 iif sub0 lookup 25 protocol 25
-			ip -6 rule add pref 2500 iif sub0 lookup 25 protocol 25`},
+			ip -4 rule add pref 2500 iif sub0 fwmark 0x25000000/0xff000000 lookup 25 protocol 25
+			ip -6 rule add pref 2500 iif sub0 fwmark 0x25000000/0xff000000 lookup 25 protocol 25`},
 		"IPv4 only, two subscribers, return by the router": {func(p *Plan) {
 			p.IPv6, p.ReturnPath, p.Subscribers = false, true, []string{"sub0", "sub1"}
 		}, `
 			ip -4 route add default dev op25b-sub table 25 metric 1 protocol 25
 			ip -4 route add default dev op25b-up table 26 metric 1 protocol 25
-			ip -4 rule add pref 2500 iif sub0 lookup 25 protocol 25
-			ip -4 rule add pref 2500 iif sub1 lookup 25 protocol 25
+			ip -4 rule add pref 2500 iif sub0 fwmark 0x25000000/0xff000000 lookup 25 protocol 25
+			ip -4 rule add pref 2500 iif sub1 fwmark 0x25000000/0xff000000 lookup 25 protocol 25
 			ip -4 rule add pref 2501 iif up0 lookup 26 protocol 25`},
 		"mail only": {func(p *Plan) { p.IPv6, p.ReturnPath, p.Capture = false, true, []uint16{25, 2525} }, `
 			ip -4 route add default dev op25b-sub table 25 metric 1 protocol 25
 			ip -4 route add default dev op25b-up table 26 metric 1 protocol 25
-			ip -4 rule add pref 2500 iif sub0 ipproto tcp dport 25 lookup 25 protocol 25
-			ip -4 rule add pref 2500 iif sub0 ipproto tcp dport 2525 lookup 25 protocol 25
 			ip -4 rule add pref 2500 iif sub0 fwmark 0x25000000/0xff000000 lookup 25 protocol 25
 			ip -4 rule add pref 2501 iif up0 ipproto tcp sport 25 lookup 26 protocol 25
 			ip -4 rule add pref 2501 iif up0 ipproto tcp sport 2525 lookup 26 protocol 25

@@ -34,6 +34,7 @@ func (h *Host) Watch(ctx context.Context) error {
 		return fmt.Errorf("subscribe to link, route and rule changes: %w", err)
 	}
 	changed := make(chan struct{}, 1)
+	changed <- struct{}{} // for what happened between Apply and the subscription
 	failed := make(chan error, 1)
 	var listening sync.WaitGroup
 	listening.Go(func() {

@@ -1,0 +1,229 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Command mutate asks whether tests would notice: it changes one thing at a time
+// in Go files, runs the package's tests on each change, and lists the changes that
+// no test objects to.
+//
+//	mutate [flags] FILE.go...
+//
+// The files are of one package and are not touched: what is built is laid over
+// them (go build -overlay). What is changed:
+//
+//   - conditions and their parts: always true, never true
+//   - comparisons: < for <=, >= for >, and back
+//   - statements: assignments, calls, returns, break and continue are dropped
+//   - integer literals, one up and one down
+//
+// All but the literals are in one build, each behind a switch, and take only the
+// time of the tests. A literal needs a build of its own; -literals=false leaves
+// them out. A mutant that does not compile proves nothing and is counted apart;
+// one whose tests take longer than the timeout counts as noticed.
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"os/exec"
+	"os/signal"
+	"path/filepath"
+	"sync"
+	"time"
+)
+
+func main() { os.Exit(run()) }
+
+type options struct {
+	tests, skip string        // -run and -skip of go test
+	timeout     time.Duration // for one mutant
+	jobs        int
+	literals    bool
+	list        bool
+}
+
+func run() int {
+	var o options
+	flag.StringVar(&o.tests, "run", "", "tests to run, as go test's -run; empty means all")
+	flag.StringVar(&o.skip, "skip", "", "tests to leave out, as go test's -skip")
+	flag.DurationVar(&o.timeout, "timeout", time.Minute, "how long the tests of one mutant may take")
+	flag.IntVar(&o.jobs, "jobs", 2, "how many mutants are tested at once")
+	flag.BoolVar(&o.literals, "literals", true, "change integer literals too, which takes a build each")
+	flag.BoolVar(&o.list, "list", false, "list the mutants and run nothing")
+	flag.Parse()
+	if flag.NArg() == 0 {
+		flag.Usage()
+		return 2
+	}
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	defer stop()
+	mutants, err := mutateAll(ctx, flag.Args(), o)
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "mutate:", err)
+		return 2
+	}
+	return report(mutants, o)
+}
+
+// mutateAll makes the mutants of all files and tests them.
+func mutateAll(ctx context.Context, files []string, o options) ([]mutant, error) {
+	dir, err := os.MkdirTemp("", "op25b-mutate-")
+	if err != nil {
+		return nil, err
+	}
+	defer os.RemoveAll(dir)
+	var mutants []mutant
+	overlay := map[string][]byte{}
+	places := 1
+	for _, file := range files {
+		m, err := mutate(file, places)
+		if err != nil {
+			return nil, err
+		}
+		places += m.places
+		for _, one := range m.mutants {
+			if one.source == nil || o.literals {
+				mutants = append(mutants, one)
+			}
+		}
+		overlay[file] = m.switched()
+		overlay[filepath.Join(filepath.Dir(file), "mutant_schema.go")] = fmt.Appendf(nil, schema, m.pkg)
+	}
+	if o.list {
+		return mutants, nil
+	}
+	shared, err := build(ctx, filepath.Join(dir, "shared"), overlay)
+	if err != nil {
+		return nil, fmt.Errorf("build with all mutants: %w", err)
+	}
+	if !passes(ctx, shared, o, nil) {
+		return nil, errors.New("the tests fail without any mutant")
+	}
+	return mutants, test(ctx, dir, shared, mutants, o)
+}
+
+// report lists the survivors and returns the exit code: 1 if there are any.
+func report(mutants []mutant, o options) int {
+	if o.list {
+		for _, m := range mutants {
+			fmt.Println(m)
+		}
+		return 0
+	}
+	count := map[outcome]int{}
+	for _, m := range mutants {
+		count[m.outcome]++
+		if m.outcome == survived {
+			fmt.Println(m)
+		}
+	}
+	fmt.Printf("%d mutants: %d killed, %d survived, %d did not compile, %d not tested\n",
+		len(mutants), count[killed], count[survived], count[broken], count[untested])
+	if count[survived]+count[untested] > 0 {
+		return 1
+	}
+	return 0
+}
+
+// test finds out what becomes of each mutant, and writes it down. It stops when
+// ctx ends; what is not tested by then stays so.
+func test(ctx context.Context, dir string, shared binary, mutants []mutant, o options) error {
+	jobs := make(chan int)
+	errs := make([]error, o.jobs)
+	var workers sync.WaitGroup
+	for w := range o.jobs {
+		workers.Go(func() {
+			for i := range jobs {
+				m := &mutants[i]
+				if errs[w] != nil || ctx.Err() != nil {
+					continue
+				}
+				m.outcome, errs[w] = testOne(ctx, filepath.Join(dir, fmt.Sprint(w)), shared, m, o)
+				fmt.Fprintf(os.Stderr, "%d/%d %s: %s\n", i+1, len(mutants), m.outcome, m)
+			}
+		})
+	}
+	for i := range mutants {
+		jobs <- i
+	}
+	close(jobs)
+	workers.Wait()
+	return errors.Join(errs...)
+}
+
+// testOne runs the package's tests with one mutant.
+func testOne(ctx context.Context, dir string, shared binary, m *mutant, o options) (outcome, error) {
+	tests := shared
+	var env []string
+	if m.source == nil {
+		env = []string{fmt.Sprintf("MUTANT_NUMBER=%d", m.number), fmt.Sprintf("MUTANT_KIND=%d", m.kind)}
+	} else {
+		var err error
+		if tests, err = build(ctx, dir, map[string][]byte{m.file: m.source}); err != nil {
+			var exit *exec.ExitError
+			if errors.As(err, &exit) && ctx.Err() == nil {
+				return broken, nil
+			}
+			return untested, err
+		}
+	}
+	switch ok := passes(ctx, tests, o, env); {
+	case ctx.Err() != nil:
+		return untested, nil
+	case ok:
+		return survived, nil
+	default:
+		return killed, nil
+	}
+}
+
+// binary is a test binary and the directory to run it in.
+type binary struct{ path, dir string }
+
+// build builds the tests of the package with files laid over its own.
+func build(ctx context.Context, dir string, files map[string][]byte) (binary, error) {
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return binary{}, err
+	}
+	b := binary{path: filepath.Join(dir, "tests")}
+	replace := map[string]string{}
+	for file, source := range files {
+		path, err := filepath.Abs(file)
+		if err != nil {
+			return binary{}, err
+		}
+		b.dir = filepath.Dir(path)
+		replace[path] = filepath.Join(dir, filepath.Base(path))
+		if err := os.WriteFile(replace[path], source, 0o600); err != nil {
+			return binary{}, err
+		}
+	}
+	overlay, err := json.Marshal(map[string]any{"Replace": replace})
+	if err != nil {
+		return binary{}, err
+	}
+	list := filepath.Join(dir, "overlay.json")
+	if err := os.WriteFile(list, overlay, 0o600); err != nil {
+		return binary{}, err
+	}
+	cmd := exec.CommandContext(ctx, "go", "test", "-vet=off", "-ldflags=-s -w", "-overlay", list, "-c", "-o", b.path, ".")
+	cmd.Dir = b.dir
+	if said, err := cmd.CombinedOutput(); err != nil {
+		return binary{}, fmt.Errorf("%w\n%s", err, said)
+	}
+	return b, nil
+}
+
+// passes runs the tests; they fail when they take too long.
+func passes(ctx context.Context, b binary, o options, env []string) bool {
+	ctx, cancel := context.WithTimeout(ctx, o.timeout)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, b.path, "-test.failfast", "-test.run", o.tests, "-test.skip", o.skip)
+	cmd.Dir, cmd.Env = b.dir, append(os.Environ(), env...)
+	cmd.WaitDelay = time.Second
+	said, err := cmd.CombinedOutput()
+	return err == nil && !bytes.Contains(said, []byte("no tests to run"))
+}
