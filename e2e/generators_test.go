@@ -315,6 +315,7 @@ func (a *arena) plan() []run {
 
 // shoot makes one run and notes what the generator said.
 func (a *arena) shoot(t *testing.T, r run, results [][2]result) {
+	t.Helper()
 	first := a.shots[r.shots[0]]
 	line := first.by.command
 	for _, i := range r.shots {

@@ -384,14 +384,6 @@ func eventually(t testing.TB, what string, ok func() bool) {
 	}
 }
 
-// forFamilies runs a subtest for each address family of the network.
-func forFamilies(t *testing.T, n *lab.Network, test func(t *testing.T, f lab.Family)) {
-	t.Helper()
-	for _, f := range n.Families() {
-		t.Run(f.String(), func(t *testing.T) { test(t, f) })
-	}
-}
-
 // at is short for an address with a port.
 func at(addr netip.Addr, port uint16) netip.AddrPort { return netip.AddrPortFrom(addr, port) }
 

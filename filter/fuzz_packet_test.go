@@ -140,7 +140,7 @@ func chained(kinds, contents []byte) []byte {
 	for _, kind := range kinds {
 		pkt[at] = kind
 		at = len(pkt)
-		header := make([]byte, 8)
+		header := bytes.Repeat([]byte{0}, 8)
 		switch length := next() & 3; kind {
 		case 51:
 			header = append(header, make([]byte, 4*(int(length)+1))...)

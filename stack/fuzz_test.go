@@ -9,6 +9,7 @@ import (
 	"net/netip"
 	"os"
 	"strings"
+	"slices"
 	"testing"
 
 	"go.uber.org/zap"
@@ -319,12 +320,9 @@ func checkAgainstPolicy(t *testing.T, p *filter.Policy, d filter.Direction, f fr
 		filter.Reset:      {AnsweredReset, AnsweredTimeExceeded},
 		filter.Prohibited: {AnsweredProhibited, AnsweredTimeExceeded},
 	}[v.Action]
-	for _, a := range allowed {
-		if a == fate {
-			return
-		}
+	if !slices.Contains(allowed, fate) {
+		t.Errorf("%s %s, and yet %s: %x", v.Action, v.Reason, fate, f)
 	}
-	t.Errorf("%s %s, and yet %s: %x", v.Action, v.Reason, fate, f)
 }
 
 // FuzzReset builds the reset for any packet whose data offset is right, as Decide
@@ -471,8 +469,8 @@ func FuzzComplete(f *testing.F) {
 // reference completes a checksum as linux/virtio_net.h says.
 func reference(f frame) frame {
 	out := bytes.Clone(f)
-	start, at := int(binary.NativeEndian.Uint16(f[6:])), 0
-	at = start + int(binary.NativeEndian.Uint16(f[8:]))
+	start := int(binary.NativeEndian.Uint16(f[6:]))
+	at := start + int(binary.NativeEndian.Uint16(f[8:]))
 	if f[0]&1 == 0 || f[1] != 0 || at+2 > len(f)-HeaderSize {
 		return out
 	}
