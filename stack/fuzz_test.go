@@ -8,8 +8,8 @@ import (
 	"encoding/hex"
 	"net/netip"
 	"os"
-	"strings"
 	"slices"
+	"strings"
 	"testing"
 
 	"go.uber.org/zap"
