@@ -38,6 +38,9 @@ func (t Tunnels) holds(proto uint8) bool {
 	}
 }
 
+// looksInto reports whether what v carries is judged as well: one level deep.
+func (p *Policy) looksInto(v *packet) bool { return p.tunnels.holds(v.proto) && !v.inside }
+
 // decideTunnel judges a packet from a dynamic source that carries another. The
 // inner source is not the subscriber's and is not looked at. An inner segment
 // that would be refused is dropped without an answer: who sent it cannot be

@@ -51,6 +51,25 @@ func (p *packet) checkFragment(floor int) Reason {
 	}
 }
 
+// checkTCPHeader checks that a whole TCP header can be read and trusted, whatever
+// the other fragments say. It returns what checkFragment does, or why the header
+// cannot be.
+func (p *packet) checkTCPHeader() Reason {
+	r := p.checkFragment(p.floor())
+	switch {
+	case r != ReasonUnset:
+		return r
+	case p.reaches(p.l4+header.TCPMinimumSize, p.floor()):
+		return ReasonChainTooLong
+	case len(p.b)-p.l4 >= header.TCPMinimumSize:
+		return ReasonUnset
+	case p.more || p.cut:
+		return ReasonTinyFragment
+	default:
+		return ReasonTruncatedTCP
+	}
+}
+
 // badLength reports whether no fragment has so many octets: none, or not a
 // multiple of eight with more to follow. Where the end is elsewhere, nothing can
 // be said.

@@ -26,7 +26,7 @@ type Policy struct {
 	// classes is what the packet path needs of a pool, by poolID.
 	classes []class
 
-	// For Explain and Summary only.
+	// For Explain only.
 	poolNames  []string
 	relayNames []string
 }
@@ -99,14 +99,13 @@ func (p *Policy) decideOutbound(v *packet, sum Checksum) Verdict {
 }
 
 func (p *Policy) decideDynamic(v *packet, sum Checksum, class class) Verdict {
-	looksInside := p.tunnels.holds(v.proto) && !v.inside
-	if v.version == header.IPv4Version && v.proto != protoTCP && v.proto != protoAH && !looksInside {
+	if v.version == header.IPv4Version && v.proto != protoTCP && v.proto != protoAH && !p.looksInto(v) {
 		return Verdict{Forward, hidden(v.proto)}
 	}
 	if r := v.walk(); r != ReasonUnset {
 		return Verdict{Drop, r}
 	}
-	if p.tunnels.holds(v.proto) && !v.inside {
+	if p.looksInto(v) {
 		return p.decideTunnel(v)
 	}
 	if v.fragOffset == 0 && v.proto != protoTCP {
@@ -118,21 +117,12 @@ func (p *Policy) decideDynamic(v *packet, sum Checksum, class class) Verdict {
 	if _, ok := p.relays.Lookup(v.dst); ok && !v.routed && !hides {
 		return Verdict{Forward, ReasonRelay}
 	}
-	switch r := v.checkFragment(v.floor()); r {
+	switch r := v.checkTCPHeader(); r {
 	case ReasonUnset:
 	case ReasonLaterFragment:
 		return Verdict{Forward, r}
 	default:
 		return Verdict{Drop, r}
-	}
-	if v.reaches(v.l4+header.TCPMinimumSize, v.floor()) {
-		return Verdict{Drop, ReasonChainTooLong}
-	}
-	if len(v.b)-v.l4 < header.TCPMinimumSize {
-		if v.more || v.cut {
-			return Verdict{Drop, ReasonTinyFragment}
-		}
-		return Verdict{Drop, ReasonTruncatedTCP}
 	}
 	if !p.ports.has(v.tcp().DestinationPort()) {
 		return Verdict{Forward, ReasonOtherPort}
@@ -216,21 +206,12 @@ func (p *Policy) decideInboundSourcePort(v *packet) Verdict {
 	if _, ok := p.relays.Lookup(v.src); ok {
 		return Verdict{Forward, ReasonInbound}
 	}
-	switch r := v.checkFragment(v.floor()); r {
+	switch r := v.checkTCPHeader(); r {
 	case ReasonUnset:
 	case ReasonLaterFragment:
 		return Verdict{Forward, ReasonInbound}
 	default:
 		return Verdict{Drop, r}
-	}
-	if v.reaches(v.l4+header.TCPMinimumSize, v.floor()) {
-		return Verdict{Drop, ReasonChainTooLong}
-	}
-	if len(v.b)-v.l4 < header.TCPMinimumSize {
-		if v.more {
-			return Verdict{Drop, ReasonTinyFragment}
-		}
-		return Verdict{Drop, ReasonTruncatedTCP}
 	}
 	tcp := v.tcp()
 	opens := tcp.Flags()&(header.TCPFlagSyn|header.TCPFlagAck) == header.TCPFlagSyn
