@@ -4,7 +4,12 @@
 FUZZTIME ?= 10s
 BENCH    ?= .
 
-.PHONY: build demo test bench fuzz mutate lint vuln deps deps-demo clean help
+# What judges and answers packets: every condition there has to earn its place.
+GUARD := $(addprefix filter/, policy.go packet.go chain.go fragment.go encapsulation.go \
+	checksum.go transport.go address.go ranges.go compile.go) \
+	$(addprefix stack/, answer.go frame.go hop.go limit.go forward.go)
+
+.PHONY: build demo test bench fuzz branches mutate lint vuln deps deps-demo clean help
 .NOTPARALLEL:
 
 build: ## build ./bin/op25b, one static binary
@@ -28,10 +33,11 @@ bench: deps build ## measure, beside the kernel's own forwarding (root)
 fuzz: ## fuzz each target for FUZZTIME
 	@tools/fuzz.sh $(FUZZTIME)
 
-mutate: ## list changes to the guard's code that no test notices
-	go build -C tools -o ../bin/ ./mutate
-	bin/mutate -literals=false filter/policy.go filter/chain.go filter/packet.go filter/encapsulation.go filter/checksum.go filter/transport.go filter/fragment.go filter/address.go filter/ranges.go
-	bin/mutate -literals=false stack/answer.go stack/frame.go stack/hop.go stack/limit.go stack/forward.go
+branches: bin/mutate ## list what the guard's tests see one way only
+	bin/mutate -branches $(GUARD)
+
+mutate: bin/mutate ## list changes to the guard's code that no test notices
+	bin/mutate $(GUARD)
 
 lint: bin/golangci-lint ## check style, mistakes and import directions
 	bin/golangci-lint config verify
@@ -50,6 +56,9 @@ deps-demo:
 # the program's go.mod. They are built once and again when their module changes.
 bin/golangci-lint bin/govulncheck bin/benchstat &: tools/go.mod tools/go.sum
 	go build -C tools -o ../bin/ tool
+
+bin/mutate: $(wildcard tools/mutate/*.go)
+	go build -C tools -o ../bin/ ./mutate
 
 clean: ## remove what was built
 	rm -rf bin

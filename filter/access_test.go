@@ -161,6 +161,13 @@ func access() map[string][]row {
 			{in, syn, "203.0.113.9:1", "100.64.0.2:25", filter.Forward, filter.ReasonInbound},
 			{in, udp, "203.0.113.9:53", "100.64.0.2:40000", filter.Forward, filter.ReasonInbound},
 			{in, syn, "[2001:db8:ffff::25]:25", "[2001:db8:a::2]:25", filter.Forward, filter.ReasonInbound},
+			// Routers are numbered out of 240.0.0.0/4, and what they say of a path
+			// must arrive; it is no source to answer.
+			{in, udp, "240.0.0.9:1", "100.64.0.2:33434", filter.Forward, filter.ReasonInbound},
+			{in, udp, "255.255.255.254:1", "100.64.0.2:33434", filter.Forward, filter.ReasonInbound},
+			{in, udp, "255.255.255.255:1", "100.64.0.2:33434", filter.Drop, filter.ReasonMartianSource},
+			{in, udp, "169.254.0.9:1", "100.64.0.2:33434", filter.Drop, filter.ReasonMartianSource},
+			{in, udp, "240.0.0.9:1", "100.64.0.1:33434", filter.Drop, filter.ReasonMartianSource},
 			{in, syn, "203.0.113.9:1", "198.51.100.77:25", filter.Forward, filter.ReasonInbound},
 			{in, icmp, "127.0.0.1", "100.64.0.2", filter.Drop, filter.ReasonMartianSource},
 			{in, icmp, "240.0.0.1", "100.64.0.1", filter.Drop, filter.ReasonMartianSource},

@@ -96,7 +96,7 @@ func checkPorts(ports []uint16) error {
 func checkRouter(addresses []netip.Addr) error {
 	var errs []error
 	for _, a := range addresses {
-		if !a.IsValid() || a.Zone() != "" || martianDestination(a) {
+		if !a.IsValid() || a.Zone() != "" || martian(a) {
 			errs = append(errs, fmt.Errorf("compile router address: %s is no unicast address", a))
 		}
 	}

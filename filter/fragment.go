@@ -28,7 +28,7 @@ import "gvisor.dev/gvisor/pkg/tcpip/header"
 // is that a sender whose first fragment is shorter than 512 octets is not
 // carried; RFC 8200, section 5, gives every link 1280, so no real one is.
 const (
-	floor4 = 80  // octets: 20 of AH and the largest TCP header, 60
+	floor4 = 80  // octets: the largest TCP header, 60, with room for AH
 	floor6 = 512 // octets: extension headers and a TCP header
 )
 

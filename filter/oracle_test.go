@@ -182,10 +182,8 @@ func (o *oracle) blockedPort(d datagram, c chain, sum filter.Checksum, response 
 
 // inbound judges a packet from the upstream.
 func (o *oracle) inbound(d datagram) judgement {
-	if find(o.martianSources, d.src) >= 0 {
-		return drop(filter.ReasonMartianSource)
-	}
-	if find(o.martianSources, d.src) >= 0 {
+	// What is reserved is neither at home nor answered, but may come from afar.
+	if find(o.martianDestinations, d.src) >= 0 || o.router[d.dst] && find(o.martianSources, d.src) >= 0 {
 		return drop(filter.ReasonMartianSource)
 	}
 	if o.router[d.dst] {

@@ -69,10 +69,10 @@ func (p *Policy) Decide(dir Direction, pkt []byte, sum Checksum) Verdict {
 func (p *Policy) decideOutbound(v *packet, sum Checksum) Verdict {
 	// Source validation comes before everything that could answer: an answer
 	// to a forged source is an attack on whoever owns it.
-	if martianSource(v.src) {
+	if martian(v.src) || reserved(v.src) {
 		return Verdict{Drop, ReasonMartianSource}
 	}
-	if martianDestination(v.dst) {
+	if martian(v.dst) {
 		return Verdict{Drop, ReasonMartianDestination}
 	}
 	if v.src == v.dst {
@@ -171,12 +171,17 @@ func (p *Policy) decideBlockedPort(v *packet, sum Checksum, class class) Verdict
 // decideInbound judges a packet from the upstream. The router is not the
 // subscribers' firewall: everything passes, but for what the operator asked to
 // keep from dynamic addresses. Nothing inbound is refused with an answer, but
-// the loop may send ICMP errors, so a source must be able to get one.
+// the loop may send ICMP errors, so a source must be able to get one; those in
+// 240.0.0.0/4 pass nevertheless, for what routers say of a path, and it is for
+// the loop to answer none of them.
 func (p *Policy) decideInbound(v *packet) Verdict {
-	if martianSource(v.src) {
+	if martian(v.src) {
 		return Verdict{Drop, ReasonMartianSource}
 	}
 	if slices.Contains(p.router, v.dst) {
+		if reserved(v.src) {
+			return Verdict{Drop, ReasonMartianSource} // the router would answer it
+		}
 		return Verdict{Local, ReasonRouter}
 	}
 	if !p.blockInboundSourcePort {

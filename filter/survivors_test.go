@@ -18,6 +18,9 @@ func TestSurvivors(t *testing.T) {
 	reply := filtertest.TCP("[2001:db8:ffff::25]:25", "[2001:db8:a::2]:40000").Flags(filtertest.SYN | filtertest.ACK).
 		Chain(filtertest.DestOpts(504)).Data(strings.Repeat("x", 600))
 	octets := reply.Fragmentable()
+	session := string(filtertest.TCP("198.51.100.7:1", "203.0.113.25:25").Flags(filtertest.ACK).Bytes())
+	strictTunnels := tunnels()
+	strictTunnels.JudgeEstablished = true
 	for name, tt := range map[string]struct {
 		spec filter.Spec
 		dir  filter.Direction
@@ -28,6 +31,10 @@ func TestSurvivors(t *testing.T) {
 		"a fragment of a tunnel in a tunnel": {
 			tunnels(), filter.Outbound, filtertest.IP(4, "100.64.0.2", "203.0.113.9").Data(string(second)).Bytes(),
 			filter.Verdict{Action: filter.Forward, Reason: filter.ReasonNotTCP},
+		},
+		"a session in a tunnel, established sessions refused": {
+			strictTunnels, filter.Outbound, filtertest.IP(4, "100.64.0.2", "203.0.113.9").Data(session).Bytes(),
+			filter.Verdict{Action: filter.Drop, Reason: filter.ReasonTunneledPort},
 		},
 		// A later fragment could still write into this TCP header.
 		"inbound, TCP across the floor": {

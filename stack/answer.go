@@ -212,11 +212,14 @@ func (a *answerer) icmp6(pkt []byte, e icmpError) frame {
 }
 
 // answerable reports whether an ICMP error about pkt is allowed: not about a
-// fragment behind the first, not about an ICMP error.
+// fragment behind the first, not about an ICMP error, not to an address in
+// 240.0.0.0/4 (RFC 1122, section 3.2.2).
 func answerable(pkt []byte) bool {
 	proto, payload, ok := filter.Transport(pkt)
 	switch {
 	case !ok:
+		return false
+	case header.IPVersion(pkt) == header.IPv4Version && header.IPv4(pkt).SourceAddressSlice()[0] >= 240:
 		return false
 	case header.IPVersion(pkt) == header.IPv4Version && proto == uint8(header.ICMPv4ProtocolNumber):
 		return len(payload) > 0 && !isError4(header.ICMPv4Type(payload[0]))

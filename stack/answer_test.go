@@ -5,6 +5,7 @@ package stack
 import (
 	"bytes"
 	"encoding/hex"
+	"net/netip"
 	"strings"
 	"testing"
 
@@ -201,6 +202,21 @@ func TestNeverAnswered(t *testing.T) {
 	}
 }
 
+// What package filter would not have refused gets no answer by mistake either.
+func TestNoResetWithoutTCPHeader(t *testing.T) {
+	t.Parallel()
+	a := newAnswerer(nil)
+	for name, pkt := range map[string][]byte{
+		"UDP":       ft.UDP(dynamic4+":1", server4+":25").Bytes(),
+		"19 octets": ft.IP(6, dynamic4, server4).Data(strings.Repeat("x", 19)).Bytes(),
+		"no chain":  ft.IP(6, dynamic6, server6).Bytes()[:20],
+	} {
+		if answer := a.reset(pkt); len(answer) > 0 {
+			t.Errorf("%s: answered with %x", name, []byte(answer))
+		}
+	}
+}
+
 func TestICMPErrors(t *testing.T) {
 	t.Parallel()
 	long := strings.Repeat("x", 1450) // above the way out's 1400
@@ -293,7 +309,11 @@ func TestNoErrorAboutErrorsOrLaterFragments(t *testing.T) {
 	later := ft.UDP(dynamic4+":1", server4+":2").Data(strings.Repeat("x", 200)).TTL(0).Cut(160)[1]
 	unreachable := ft.IP(1, dynamic4, server4).Data("\x03\x01\x00\x00\x00\x00\x00\x00quoted").TTL(0).Bytes()
 	tooBig6 := ft.IP(58, dynamic6, server6).Data("\x02\x00\x00\x00\x00\x00\x00\x00quoted").TTL(0).Bytes()
-	for name, pkt := range map[string][]byte{"later fragment": later, "ICMP error": unreachable, "ICMPv6 error": tooBig6} {
+	for name, pkt := range map[string][]byte{
+		"later fragment": later, "ICMP error": unreachable, "ICMPv6 error": tooBig6,
+		"ICMP of no type":   ft.IP(1, dynamic4, server4).TTL(0).Bytes(),
+		"ICMPv6 of no type": ft.IP(58, static6, server6).Chain(ft.DestOpts(8)).TTL(0).Bytes(),
+	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			b := newBench(t, nil)
@@ -303,6 +323,18 @@ func TestNoErrorAboutErrorsOrLaterFragments(t *testing.T) {
 			}
 			silent(t, b.sub)
 		})
+	}
+}
+
+// RFC 1122, section 3.2.2: no error to an address that no host has.
+func TestNoErrorToReservedAddresses(t *testing.T) {
+	t.Parallel()
+	for from, want := range map[string]bool{"223.255.255.255:1": true, "240.0.0.9:1": false, "255.255.255.254:1": false} {
+		a := newAnswerer([]netip.Addr{netip.MustParseAddr("198.51.100.1")})
+		answer := a.icmp(ft.UDP(from, dynamic4+":33434").TTL(0).Bytes(), timeExceeded)
+		if got := len(answer) > 0; got != want {
+			t.Errorf("from %s: answered is %t, want %t", from, got, want)
+		}
 	}
 }
 

@@ -116,7 +116,7 @@ func mayFragment(pkt []byte) bool {
 
 // unreachable answers with an ICMP error, if one may be sent.
 func (w *worker) unreachable(f frame, v filter.Verdict, e icmpError) Fate {
-	if !v.SourceValidated() && w.direction == filter.Outbound {
+	if !v.SourceValidated() {
 		return DroppedUnanswered
 	}
 	f.complete()

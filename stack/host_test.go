@@ -3,6 +3,7 @@
 package stack
 
 import (
+	"strings"
 	"testing"
 
 	"gvisor.dev/gvisor/pkg/tcpip/header"
@@ -65,6 +66,19 @@ func TestNoHostSide(t *testing.T) {
 	if got := b.fates(1)[DroppedByHost]; got != 1 {
 		t.Errorf("%d dropped, want 1", got)
 	}
+}
+
+// The host side takes no super-packets: it offers none, so that nobody honest
+// sends one.
+func TestHostTakesNoSegments(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, nil)
+	segments := ft.TCP(dynamic4+":40000", router4+":80").Flags(ft.ACK).Data(strings.Repeat("x", 4000))
+	b.sub.in <- vnet(segments.Checksum(ft.Partial).Bytes(), 1 /* VIRTIO_NET_HDR_GSO_TCPV4 */, 1448, 20, 16)
+	if got := b.fates(1)[DroppedByHost]; got != 1 {
+		t.Errorf("%d dropped, want 1", got)
+	}
+	silent(t, b.sub)
 }
 
 // A flood to the router must not take a worker's time without end.

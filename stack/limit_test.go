@@ -5,6 +5,7 @@ package stack
 import (
 	"fmt"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"op25b/filter"
@@ -100,6 +101,22 @@ func TestLimiterTableIsBounded(t *testing.T) {
 	if allocs != 0 {
 		t.Errorf("%v allocations", allocs)
 	}
+}
+
+func TestBucketFillsAsTimeGoesBy(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		l, pkt := newLimiter(Limits{PerSubscriber: 1}), syn(dynamic4)
+		for i, want := range []bool{true, true, false} {
+			if got := l.allow(pkt); got != want {
+				t.Errorf("attempt %d: allowed is %t", i, got)
+			}
+		}
+		time.Sleep(time.Second)
+		if !l.allow(pkt) {
+			t.Error("nothing came back in a second")
+		}
+	})
 }
 
 func TestNoLimiter(t *testing.T) {

@@ -149,6 +149,18 @@ func TestWriteErrorsAreCountedAndLoggedOnce(t *testing.T) {
 	}
 }
 
+// An answer that cannot be written is lost and counted; the loop goes on.
+func TestLostAnswer(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, nil)
+	b.sub.broken = syscall.ENOBUFS
+	b.sub.in <- plain(ft.TCP(dynamic4+":40000", server4+":25").Bytes())
+	b.sub.in <- plain(ft.UDP(dynamic4+":1", server4+":2").TTL(0).Bytes())
+	if got := b.fates(2)[DroppedOnWrite]; got != 2 {
+		t.Errorf("%d lost, want 2", got)
+	}
+}
+
 // The end of a packet loop must not go unnoticed.
 func TestPortFailureEndsRun(t *testing.T) {
 	t.Parallel()

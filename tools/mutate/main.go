@@ -6,8 +6,9 @@
 //
 //	mutate [flags] FILE.go...
 //
-// The files are of one package and are not touched: what is built is laid over
-// them (go build -overlay). What is changed:
+// The files are not touched: what is built is laid over them (go build -overlay).
+// Those of one package are worked on together, package after package. What is
+// changed:
 //
 //   - conditions and their parts: always true, never true
 //   - comparisons: < for <=, >= for >, and back
@@ -18,10 +19,15 @@
 // time of the tests. A literal needs a build of its own; -literals=false leaves
 // them out. A mutant that does not compile proves nothing and is counted apart;
 // one whose tests take longer than the timeout counts as noticed.
+//
+// With -branches nothing is changed. The tests run once, and what is listed is
+// each condition, and each part of one, that was never true or never false, and
+// each statement that was never reached.
 package main
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -31,6 +37,8 @@ import (
 	"os/exec"
 	"os/signal"
 	"path/filepath"
+	"slices"
+	"strings"
 	"sync"
 	"time"
 )
@@ -43,6 +51,7 @@ type options struct {
 	jobs        int
 	literals    bool
 	list        bool
+	branches    bool
 }
 
 func run() int {
@@ -53,6 +62,7 @@ func run() int {
 	flag.IntVar(&o.jobs, "jobs", 2, "how many mutants are tested at once")
 	flag.BoolVar(&o.literals, "literals", true, "change integer literals too, which takes a build each")
 	flag.BoolVar(&o.list, "list", false, "list the mutants and run nothing")
+	flag.BoolVar(&o.branches, "branches", false, "list the conditions that the tests see one way only")
 	flag.Parse()
 	if flag.NArg() == 0 {
 		flag.Usage()
@@ -60,12 +70,33 @@ func run() int {
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
-	mutants, err := mutateAll(ctx, flag.Args(), o)
-	if err != nil {
-		fmt.Fprintln(os.Stderr, "mutate:", err)
-		return 2
+	work := mutateAll
+	if o.branches {
+		o.literals, work = false, findBranches
+	}
+	var mutants []mutant
+	for _, files := range packages(flag.Args()) {
+		more, err := work(ctx, files, o)
+		if err != nil {
+			fmt.Fprintln(os.Stderr, "mutate:", err)
+			return 2
+		}
+		mutants = append(mutants, more...)
 	}
 	return report(mutants, o)
+}
+
+// packages puts the files of each directory together.
+func packages(files []string) [][]string {
+	slices.SortStableFunc(files, func(a, b string) int { return cmp.Compare(filepath.Dir(a), filepath.Dir(b)) })
+	var all [][]string
+	for i, file := range files {
+		if i == 0 || filepath.Dir(file) != filepath.Dir(files[i-1]) {
+			all = append(all, nil)
+		}
+		all[len(all)-1] = append(all[len(all)-1], file)
+	}
+	return all
 }
 
 // mutateAll makes the mutants of all files and tests them.
@@ -75,25 +106,9 @@ func mutateAll(ctx context.Context, files []string, o options) ([]mutant, error)
 		return nil, err
 	}
 	defer os.RemoveAll(dir)
-	var mutants []mutant
-	overlay := map[string][]byte{}
-	places := 1
-	for _, file := range files {
-		m, err := mutate(file, places)
-		if err != nil {
-			return nil, err
-		}
-		places += m.places
-		for _, one := range m.mutants {
-			if one.source == nil || o.literals {
-				mutants = append(mutants, one)
-			}
-		}
-		overlay[file] = m.switched()
-		overlay[filepath.Join(filepath.Dir(file), "mutant_schema.go")] = fmt.Appendf(nil, schema, m.pkg)
-	}
-	if o.list {
-		return mutants, nil
+	mutants, overlay, err := read(files, o)
+	if err != nil || o.list {
+		return mutants, err
 	}
 	shared, err := build(ctx, filepath.Join(dir, "shared"), overlay)
 	if err != nil {
@@ -103,6 +118,82 @@ func mutateAll(ctx context.Context, files []string, o options) ([]mutant, error)
 		return nil, errors.New("the tests fail without any mutant")
 	}
 	return mutants, test(ctx, dir, shared, mutants, o)
+}
+
+// read makes the mutants of all files, and what is laid over the files so that
+// the switched ones are in one build.
+func read(files []string, o options) ([]mutant, map[string][]byte, error) {
+	var mutants []mutant
+	overlay := map[string][]byte{}
+	places := 1
+	for _, file := range files {
+		m, err := mutate(file, places)
+		if err != nil {
+			return nil, nil, err
+		}
+		places += m.places
+		for _, one := range m.mutants {
+			if one.source == nil || o.literals {
+				mutants = append(mutants, one)
+			}
+		}
+		overlay[file] = m.switched()
+		overlay[filepath.Join(filepath.Dir(file), "mutant_schema.go")] = fmt.Appendf(nil, schema, m.pkg, places)
+	}
+	return mutants, overlay, nil
+}
+
+// findBranches runs the tests once and counts as survivors what they cannot
+// notice, because the place never goes the other way.
+func findBranches(ctx context.Context, files []string, o options) ([]mutant, error) {
+	dir, err := os.MkdirTemp("", "op25b-mutate-")
+	if err != nil {
+		return nil, err
+	}
+	defer os.RemoveAll(dir)
+	mutants, overlay, err := read(files, o)
+	if err != nil {
+		return nil, err
+	}
+	tests, err := build(ctx, filepath.Join(dir, "shared"), overlay)
+	if err != nil {
+		return nil, err
+	}
+	taken := filepath.Join(dir, "taken")
+	if err := os.WriteFile(taken, nil, 0o600); err != nil {
+		return nil, err
+	}
+	if !passes(ctx, tests, o, []string{"MUTANT_TAKEN=" + taken}) {
+		return nil, errors.New("the tests fail")
+	}
+	said, err := os.ReadFile(taken)
+	if err != nil {
+		return nil, err
+	}
+	seen := map[[2]int]bool{}
+	for line := range strings.Lines(string(said)) {
+		var number, way int
+		if _, err := fmt.Sscan(line, &number, &way); err != nil {
+			return nil, fmt.Errorf("what the tests wrote down: %q: %w", line, err)
+		}
+		seen[[2]int{number, way}] = true
+	}
+	branches := mutants[:0]
+	for _, m := range mutants {
+		way, ok := m.way()
+		if !ok {
+			continue
+		}
+		m.outcome = survived
+		if seen[[2]int{m.number, way}] {
+			m.outcome = killed
+		}
+		if m.kind == dropped {
+			m.change = strings.TrimSuffix(m.change, m.kind.String()) + "never reached"
+		}
+		branches = append(branches, m)
+	}
+	return branches, nil
 }
 
 // report lists the survivors and returns the exit code: 1 if there are any.
@@ -119,6 +210,10 @@ func report(mutants []mutant, o options) int {
 		if m.outcome == survived {
 			fmt.Println(m)
 		}
+	}
+	if o.branches {
+		fmt.Printf("%d branches: %d taken, %d not\n", len(mutants), count[killed], count[survived])
+		return min(count[survived], 1)
 	}
 	fmt.Printf("%d mutants: %d killed, %d survived, %d did not compile, %d not tested\n",
 		len(mutants), count[killed], count[survived], count[broken], count[untested])

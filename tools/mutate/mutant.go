@@ -58,18 +58,35 @@ func (k kind) String() string {
 }
 
 // schema is added to the package: it switches the mutant on that the environment
-// names.
+// names, or writes down which way each place goes, once each.
 const schema = `package %s
 
 import (
+	"fmt"
 	"os"
 	"strconv"
+	"sync/atomic"
 )
 
 var mutantNumber, _ = strconv.Atoi(os.Getenv("MUTANT_NUMBER"))
 var mutantKind, _ = strconv.Atoi(os.Getenv("MUTANT_KIND"))
+var mutantTaken, _ = os.OpenFile(os.Getenv("MUTANT_TAKEN"), os.O_WRONLY|os.O_APPEND, 0)
+var mutantSeen [2][%d]atomic.Bool
+
+func mutantTake(n, way int) {
+	if !mutantSeen[way][n].Swap(true) {
+		fmt.Fprintln(mutantTaken, n, way)
+	}
+}
 
 func mutantBool(n int, v, equal bool) bool {
+	if mutantTaken != nil {
+		way := 0
+		if v {
+			way = 1
+		}
+		mutantTake(n, way)
+	}
 	if n != mutantNumber {
 		return v
 	}
@@ -83,8 +100,27 @@ func mutantBool(n int, v, equal bool) bool {
 	}
 }
 
-func mutantKeeps(n int) bool { return n != mutantNumber }
+func mutantKeeps(n int) bool {
+	if mutantTaken != nil {
+		mutantTake(n, 1)
+	}
+	return n != mutantNumber
+}
 `
+
+// ways are the mutants that a test can notice only if the place goes the other
+// way somewhere, and which way that is: a condition that is always true already
+// does not change when it is made so.
+func (m mutant) way() (way int, ok bool) {
+	switch m.kind {
+	case always:
+		return 0, true
+	case never, dropped:
+		return 1, true
+	default:
+		return 0, false
+	}
+}
 
 // insertion is text at an offset of a file. Those at one offset stand in the order
 // of depth.
