@@ -41,7 +41,12 @@ type Tunnel struct {
 	// Queues of each interface; zero is auto.
 	Queues Queues `mapstructure:"queues"`
 	// Offload says whether super-packets pass whole.
-	Offload Offload `mapstructure:"offload"`
+	Offload Feature `mapstructure:"offload"`
+	// IOUring says whether frames are read and written many at once.
+	IOUring Feature `mapstructure:"io_uring"`
+	// BusyPoll is how many microseconds, at most, a worker looks for the next
+	// frame before it sleeps, 0 to 1000. Zero: it sleeps at once.
+	BusyPoll int `mapstructure:"busy_poll"`
 	// Addresses are those that the gateway itself answers on: it replies to
 	// ping, refuses TCP as a closed port does, and sends its ICMP errors from
 	// the first one of the family. Empty: it has no address of its own.
@@ -135,7 +140,9 @@ func Default() Config {
 		Tunnel: Tunnel{
 			Subscriber: "op25b-sub",
 			Upstream:   "op25b-up",
-			Offload:    OffloadAuto,
+			Offload:    FeatureAuto,
+			IOUring:    FeatureAuto,
+			BusyPoll:   50,
 		},
 		Forwarding: Forwarding{
 			Capture:          CaptureAll,

@@ -21,6 +21,8 @@ func TestDefault(t *testing.T) {
 		"tunnel.queues":                     "auto",
 		"tunnel.offload":                    "auto",
 		"tunnel.addresses":                  "[]",
+		"tunnel.busy_poll":                  "50",
+		"tunnel.io_uring":                   "auto",
 		"forwarding.capture":                "all",
 		"forwarding.return_path":            "kernel",
 		"forwarding.hop":                    "decrement",
@@ -79,7 +81,7 @@ func TestDefaultIsValid(t *testing.T) {
 func TestClosedValues(t *testing.T) {
 	t.Parallel()
 	for _, c := range []closed{
-		Offload(""), Capture(""), ReturnPath(""), Hop(""), SourceValidation(""), OnExit(""), Established(""),
+		Feature(""), Capture(""), ReturnPath(""), Hop(""), SourceValidation(""), OnExit(""), Established(""),
 		InboundSourcePort(""), Assignment(""), Response(""), LogLevel(""), LogFormat(""),
 	} {
 		words := c.allowed()

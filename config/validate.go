@@ -92,6 +92,9 @@ func (v *validator) tunnel() {
 	if t.MTU != 0 && (t.MTU < 1280 || t.MTU > 65535) {
 		v.report("tunnel.mtu", t.MTU.String()+" bytes are out of range", "write auto, or a number from 1280 to 65535")
 	}
+	if t.BusyPoll < 0 || t.BusyPoll > 1000 {
+		v.report("tunnel.busy_poll", fmt.Sprintf("%d is out of range", t.BusyPoll), "write a number of microseconds from 0 (off) to 1000")
+	}
 	if t.Queues < 0 || t.Queues > 16 {
 		v.report("tunnel.queues", t.Queues.String()+" is out of range", "write auto, or a number from 1 to 16")
 	}

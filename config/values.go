@@ -41,20 +41,19 @@ func names[T ~string](values ...T) []string {
 	return out
 }
 
-// Offload says whether segmentation and checksum offloads are used on the TUN
-// interfaces.
-type Offload string
+// Feature says whether something is used that not every kernel has.
+type Feature string
 
-// OffloadAuto probes what the kernel can do and says what it found; OffloadOn
-// fails to start without offloads; OffloadOff never asks for them.
+// FeatureAuto uses what the kernel has and says what it found; FeatureOn fails to
+// start without; FeatureOff never asks.
 const (
-	OffloadAuto Offload = "auto"
-	OffloadOn   Offload = "on"
-	OffloadOff  Offload = "off"
+	FeatureAuto Feature = "auto"
+	FeatureOn   Feature = "on"
+	FeatureOff  Feature = "off"
 )
 
-func (Offload) allowed() []string {
-	return names(OffloadAuto, OffloadOn, OffloadOff)
+func (Feature) allowed() []string {
+	return names(FeatureAuto, FeatureOn, FeatureOff)
 }
 
 // Capture says which subscriber traffic enters the TUN.

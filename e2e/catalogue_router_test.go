@@ -82,45 +82,57 @@ func (r regime) spec() filter.Spec {
 	return s
 }
 
-// memoryQueue is a queue of the router in memory.
-type memoryQueue struct {
+// memoryLane is a lane of the router in memory.
+type memoryLane struct {
 	in, out chan []byte
+	far     *memoryLane
 	closed  chan struct{}
 	once    sync.Once
 }
 
-func newMemoryQueue() *memoryQueue {
-	return &memoryQueue{in: make(chan []byte), out: make(chan []byte, 16), closed: make(chan struct{})}
+// newMemoryLanes returns one for each direction.
+func newMemoryLanes() (*memoryLane, *memoryLane) {
+	one := func() *memoryLane {
+		return &memoryLane{in: make(chan []byte), out: make(chan []byte, 16), closed: make(chan struct{})}
+	}
+	a, b := one(), one()
+	a.far, b.far = b, a
+	return a, b
 }
 
 // Read hands out what the test put in.
-func (q *memoryQueue) Read(frame []byte) (int, error) {
+func (l *memoryLane) Read() ([]byte, error) {
 	select {
-	case b := <-q.in:
-		return copy(frame, b), nil
-	case <-q.closed:
-		return 0, os.ErrClosed
+	case b := <-l.in:
+		return bytes.Clone(b), nil
+	case <-l.closed:
+		return nil, os.ErrClosed
 	}
 }
 
-// Write keeps a copy for the test.
-func (q *memoryQueue) Write(frame []byte) error {
-	q.out <- bytes.Clone(frame)
+// Forward and Answer keep a copy for the test.
+func (l *memoryLane) Forward(frame []byte) { l.far.out <- bytes.Clone(frame) }
+
+func (l *memoryLane) Answer(frame []byte) error {
+	l.out <- bytes.Clone(frame)
 	return nil
 }
 
-func (q *memoryQueue) port(addresses ...netip.Addr) stack.Port {
+func (l *memoryLane) Lost() (uint64, error) { return 0, nil }
+func (l *memoryLane) Close() error          { return nil }
+
+func (l *memoryLane) port(addresses ...netip.Addr) stack.Port {
 	return stack.Port{
-		Queues: []stack.Queue{q}, MTU: func() int { return 65535 }, Addresses: addresses,
-		Interrupt: func() { q.once.Do(func() { close(q.closed) }) },
+		Lanes: []stack.Lane{l}, MTU: func() int { return 65535 }, Addresses: addresses,
+		Interrupt: func() { l.once.Do(func() { close(l.closed) }) },
 	}
 }
 
-// memoryRouter is a router between two queues in memory.
+// memoryRouter is a router between two lanes in memory.
 type memoryRouter struct {
 	router        *stack.Router
-	subscriber    *memoryQueue
-	upstream      *memoryQueue
+	subscriber    *memoryLane
+	upstream      *memoryLane
 	before        stack.Stats
 	framesWritten uint64
 }
@@ -131,7 +143,8 @@ func startMemoryRouter(t *testing.T, r regime) *memoryRouter {
 	if err != nil {
 		t.Fatal(err)
 	}
-	m := &memoryRouter{subscriber: newMemoryQueue(), upstream: newMemoryQueue()}
+	m := &memoryRouter{}
+	m.subscriber, m.upstream = newMemoryLanes()
 	m.router, err = stack.New(stack.Options{
 		Subscriber: m.subscriber.port(lab.IPv4.Addrs().GatewayDynamic, lab.IPv6.Addrs().GatewayDynamic),
 		Upstream:   m.upstream.port(lab.IPv4.Addrs().GatewayUpstream, lab.IPv6.Addrs().GatewayUpstream),

@@ -3,6 +3,7 @@
 package stack
 
 import (
+	"os"
 	"strings"
 	"testing"
 
@@ -12,16 +13,20 @@ import (
 	ft "op25b/filter/filtertest"
 )
 
-// discard is a Queue that takes everything.
+// discard is a Lane that takes everything.
 type discard struct{}
 
-func (discard) Read([]byte) (int, error) { return 0, nil }
-func (discard) Write([]byte) error       { return nil }
+func (discard) Read() ([]byte, error) { return nil, os.ErrClosed }
+func (discard) Forward([]byte)        {}
+func (discard) Lost() (uint64, error) { return 0, nil }
+func (discard) Answer([]byte) error   { return nil }
+func (discard) Close() error          { return nil }
 
 func outboundWorker(t testing.TB) *worker {
 	t.Helper()
-	port := newMemoryQueue().port(1500, gateway4, gateway6)
-	port.Queues = []Queue{discard{}}
+	lane, _ := newMemoryLanes()
+	port := lane.port(1500, gateway4, gateway6)
+	port.Lanes = []Lane{discard{}}
 	policy, err := filter.Compile(testSpec())
 	if err != nil {
 		t.Fatal(err)

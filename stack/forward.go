@@ -12,28 +12,25 @@ import (
 	"op25b/filter"
 )
 
-// worker moves the packets of one direction and one queue. It owns its buffers
-// and counters.
+// worker moves the packets of one lane. It owns its buffers and counters.
 type worker struct {
 	router    *Router
 	direction filter.Direction
-	in, out   Queue
+	lane      Lane
 	mtu       func() int // of the way out
 	giveBack  uint8      // see Hop
 
-	frame  [FrameSize]byte
 	answer answerer
 	limit  *limiter // of refusals; nil: none
 	count  counters
 	failed throttle // log lines about writes that fail
 }
 
-// newWorker makes the worker for queue i of the port where d enters.
-func newWorker(r *Router, d filter.Direction, i int, opts Options) *worker {
-	in, out := r.ports[d], r.ports[d.Opposite()]
+// newWorker makes the worker of a lane that begins where d enters.
+func newWorker(r *Router, d filter.Direction, lane Lane, opts Options) *worker {
 	w := &worker{
-		router: r, direction: d, in: in.Queues[i], out: out.Queues[i], mtu: out.MTU, giveBack: opts.Hop.giveBack(),
-		answer: newAnswerer(in.Addresses), failed: newThrottle(r.log),
+		router: r, direction: d, lane: lane, mtu: r.ports[d.Opposite()].MTU, giveBack: opts.Hop.giveBack(),
+		answer: newAnswerer(r.ports[d].Addresses), failed: newThrottle(r.log),
 	}
 	if d == filter.Outbound { // nothing inbound is refused with an answer
 		w.limit = newLimiter(opts.Limits)
@@ -41,13 +38,14 @@ func newWorker(r *Router, d filter.Direction, i int, opts Options) *worker {
 	return w
 }
 
-// run moves packets until the queue is interrupted. The thread stays its own:
-// what the kernel has warm on a processor for this queue stays there.
-func (w *worker) run() error {
+// run moves packets until the lane is interrupted. The thread stays its own: what
+// the kernel has warm on a processor for this lane stays there.
+func (w *worker) run() (err error) {
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
+	defer func() { err = errors.Join(err, w.lane.Close()) }()
 	for {
-		n, err := w.in.Read(w.frame[:])
+		f, err := w.lane.Read()
 		if errors.Is(err, os.ErrClosed) {
 			return nil
 		}
@@ -55,9 +53,21 @@ func (w *worker) run() error {
 			return err
 		}
 		w.count.frames.Add(1)
-		w.count.octets.Add(uint64(n)) //nolint:gosec // a length
-		w.count.fates[w.move(w.frame[:n])].Add(1)
+		w.count.octets.Add(uint64(len(f)))
+		w.count.fates[w.move(f)].Add(1)
+		w.settle()
 	}
+}
+
+// settle corrects the count of frames that were forwarded and not taken.
+func (w *worker) settle() {
+	n, why := w.lane.Lost()
+	if n == 0 {
+		return
+	}
+	w.count.fates[Forwarded].Add(-n)
+	w.count.fates[DroppedOnWrite].Add(n)
+	w.failed.warn("a packet could not be written and is lost", w.direction, why)
 }
 
 // move takes one frame its way and returns what became of it.
@@ -101,10 +111,7 @@ func (w *worker) forward(f frame, v filter.Verdict) Fate {
 		return w.unreachable(f, v, tooBig(mtu))
 	}
 	raiseHopLimit(pkt, w.giveBack)
-	if err := w.out.Write(f); err != nil {
-		w.failed.warn("a packet could not be written and is lost", w.direction, err)
-		return DroppedOnWrite
-	}
+	w.lane.Forward(f)
 	return Forwarded
 }
 
@@ -129,7 +136,7 @@ func (w *worker) reply(answer frame, fate Fate) Fate {
 	if len(answer) == 0 {
 		return DroppedUnanswered
 	}
-	if err := w.in.Write(answer); err != nil {
+	if err := w.lane.Answer(answer); err != nil {
 		w.failed.warn("an answer could not be written and is lost", w.direction, err)
 		return DroppedOnWrite
 	}

@@ -70,20 +70,23 @@ func seeds(f *testing.F, version int) [][]byte {
 	return packets
 }
 
-// recorder is a Queue that keeps what is written to it.
-type recorder struct{ frames [][]byte }
+// recorder is a Lane that keeps what leaves it.
+type recorder struct{ forwarded, answers [][]byte }
 
-func (*recorder) Read([]byte) (int, error) { return 0, os.ErrClosed }
+func (*recorder) Read() ([]byte, error) { return nil, os.ErrClosed }
+func (*recorder) Lost() (uint64, error) { return 0, nil }
+func (*recorder) Close() error          { return nil }
+func (r *recorder) Forward(f []byte)    { r.forwarded = append(r.forwarded, bytes.Clone(f)) }
 
-func (r *recorder) Write(f []byte) error {
-	r.frames = append(r.frames, bytes.Clone(f))
+func (r *recorder) Answer(f []byte) error {
+	r.answers = append(r.answers, bytes.Clone(f))
 	return nil
 }
 
 // stage is a router whose workers are called by hand.
 type stage struct {
 	workers [filter.NumDirections]*worker
-	ports   [filter.NumDirections]*recorder // by the direction that enters there
+	lanes   [filter.NumDirections]*recorder
 	policy  *filter.Policy
 }
 
@@ -97,9 +100,10 @@ func newStage(f *testing.F, change func(*filter.Spec)) *stage {
 	}
 	s := &stage{policy: policy}
 	port := func(d filter.Direction, mtu int, addresses ...string) Port {
-		s.ports[d] = &recorder{}
-		p := newMemoryQueue().port(mtu, addresses...)
-		p.Queues = []Queue{s.ports[d]}
+		s.lanes[d] = &recorder{}
+		lane, _ := newMemoryLanes()
+		p := lane.port(mtu, addresses...)
+		p.Lanes = []Lane{s.lanes[d]}
 		return p
 	}
 	r, err := New(Options{
@@ -120,12 +124,10 @@ func newStage(f *testing.F, change func(*filter.Spec)) *stage {
 // move has a worker move a copy of f and returns what became of it: its fate, the
 // buffer afterwards, and what was written to either side.
 func (s *stage) move(d filter.Direction, f frame) (fate Fate, after, forwarded, answers [][]byte) {
-	for _, p := range s.ports {
-		p.frames = nil
-	}
+	*s.lanes[d] = recorder{}
 	buf := bytes.Clone(f)
 	fate = s.workers[d].move(buf)
-	return fate, [][]byte{buf}, s.ports[d.Opposite()].frames, s.ports[d].frames
+	return fate, [][]byte{buf}, s.lanes[d].forwarded, s.lanes[d].answers
 }
 
 // FuzzMove4 and FuzzMove6 put any frame through a worker, hostile virtio_net_hdr

@@ -32,7 +32,7 @@ type host struct {
 	log   *zap.Logger
 	stack *netstack.Stack
 	nics  [filter.NumDirections]*channel.Endpoint
-	out   [filter.NumDirections]Queue
+	out   [filter.NumDirections]Lane // answers go back on
 	limit *rate.Limiter
 	fail  throttle
 }
@@ -58,7 +58,7 @@ func newHost(addresses []netip.Addr, ports [filter.NumDirections]Port, log *zap.
 	}
 	for dir, port := range ports {
 		nic := channel.New(hostQueue, uint32(port.MTU()), "") //nolint:gosec // an MTU
-		h.nics[dir], h.out[dir] = nic, port.Queues[0]
+		h.nics[dir], h.out[dir] = nic, port.Lanes[0]
 		if err := h.addNIC(nicID(filter.Direction(dir)), nic, addresses); err != nil {
 			h.close()
 			return nil, err
@@ -131,7 +131,7 @@ func (h *host) send(ctx context.Context, d filter.Direction) {
 			n += copy(buf[n:], part)
 		}
 		pkt.DecRef()
-		if err := h.out[d].Write(buf[:n]); err != nil {
+		if err := h.out[d].Answer(buf[:n]); err != nil {
 			h.fail.warn("a packet of the router's own could not be written and is lost", d, err)
 		}
 	}

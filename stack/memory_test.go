@@ -3,6 +3,7 @@
 package stack
 
 import (
+	"bytes"
 	"context"
 	"encoding/binary"
 	"net/netip"
@@ -16,44 +17,73 @@ import (
 	"op25b/filter"
 )
 
-// memoryQueue is a Queue in memory. Tests put frames in and take frames out.
-type memoryQueue struct {
+// memoryLane is a Lane in memory. Tests put frames in, and take frames out that came
+// from the other one or are answers.
+type memoryLane struct {
 	in     chan []byte
 	out    chan []byte
+	far    *memoryLane
 	closed chan struct{}
 	once   sync.Once
-	err    error // what Read returns once in is closed; what Write returns if set
-	broken error
+	err    error // what Read returns once in is closed
+	broken error // what putting frames out fails with, if set
+
+	lost uint64
+	why  error
 }
 
-func newMemoryQueue() *memoryQueue {
-	return &memoryQueue{in: make(chan []byte, 64), out: make(chan []byte, 64), closed: make(chan struct{})}
+// newMemoryLanes returns one for each direction.
+func newMemoryLanes() (*memoryLane, *memoryLane) {
+	one := func() *memoryLane {
+		return &memoryLane{in: make(chan []byte, 64), out: make(chan []byte, 64), closed: make(chan struct{})}
+	}
+	a, b := one(), one()
+	a.far, b.far = b, a
+	return a, b
 }
 
-func (q *memoryQueue) Read(f []byte) (int, error) {
+func (l *memoryLane) Read() ([]byte, error) {
 	select {
-	case b, ok := <-q.in:
+	case b, ok := <-l.in:
 		if !ok {
-			return 0, q.err
+			return nil, l.err
 		}
-		return copy(f, b), nil
-	case <-q.closed:
-		return 0, os.ErrClosed
+		return bytes.Clone(b), nil
+	case <-l.closed:
+		return nil, os.ErrClosed
 	}
 }
 
-func (q *memoryQueue) Write(f []byte) error {
-	if q.broken != nil {
-		return q.broken
+func (l *memoryLane) Forward(f []byte) {
+	if err := l.far.Answer(f); err != nil {
+		l.lost++
+		l.why = err
 	}
-	q.out <- append([]byte(nil), f...)
+}
+
+func (l *memoryLane) Lost() (frames uint64, why error) {
+	frames, why = l.lost, l.why
+	l.lost, l.why = 0, nil
+	return frames, why
+}
+
+func (l *memoryLane) Answer(f []byte) error {
+	if l.broken != nil {
+		return l.broken
+	}
+	select {
+	case l.out <- bytes.Clone(f):
+	case <-l.closed: // nobody takes frames out any more
+	}
 	return nil
 }
 
-func (q *memoryQueue) port(mtu int, addresses ...string) Port {
+func (l *memoryLane) Close() error { return nil }
+
+func (l *memoryLane) port(mtu int, addresses ...string) Port {
 	p := Port{
-		Queues: []Queue{q}, MTU: func() int { return mtu },
-		Interrupt: func() { q.once.Do(func() { close(q.closed) }) },
+		Lanes: []Lane{l}, MTU: func() int { return mtu },
+		Interrupt: func() { l.once.Do(func() { close(l.closed) }) },
 	}
 	for _, a := range addresses {
 		p.Addresses = append(p.Addresses, netip.MustParseAddr(a))
@@ -91,11 +121,11 @@ func testSpec() filter.Spec {
 	}
 }
 
-// bench is a router between two memory queues.
+// bench is a router between two lanes in memory.
 type bench struct {
 	t        *testing.T
 	router   *Router
-	sub, up  *memoryQueue
+	sub, up  *memoryLane
 	finished chan error
 	stop     context.CancelFunc
 }
@@ -103,7 +133,8 @@ type bench struct {
 // newBench starts a router. change may alter the options and the spec.
 func newBench(t *testing.T, change func(*Options, *filter.Spec)) *bench {
 	t.Helper()
-	b := &bench{t: t, sub: newMemoryQueue(), up: newMemoryQueue(), finished: make(chan error, 1)}
+	b := &bench{t: t, finished: make(chan error, 1)}
+	b.sub, b.up = newMemoryLanes()
 	spec := testSpec()
 	opts := Options{
 		Subscriber: b.sub.port(1500, gateway4, gateway6),
@@ -175,7 +206,7 @@ func (b *bench) fates(n uint64) [NumFates]uint64 {
 	}
 }
 
-func take(t *testing.T, q *memoryQueue) []byte {
+func take(t *testing.T, q *memoryLane) []byte {
 	t.Helper()
 	select {
 	case f := <-q.out:
@@ -186,7 +217,7 @@ func take(t *testing.T, q *memoryQueue) []byte {
 	}
 }
 
-func silent(t *testing.T, q *memoryQueue) {
+func silent(t *testing.T, q *memoryLane) {
 	t.Helper()
 	select {
 	case f := <-q.out:
@@ -197,11 +228,11 @@ func silent(t *testing.T, q *memoryQueue) {
 
 // empty takes what comes out until the queue is interrupted, so that whoever
 // writes does not block.
-func (q *memoryQueue) empty() {
+func (l *memoryLane) empty() {
 	for {
 		select {
-		case <-q.out:
-		case <-q.closed:
+		case <-l.out:
+		case <-l.closed:
 			return
 		}
 	}

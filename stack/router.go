@@ -15,22 +15,31 @@ import (
 	"op25b/filter"
 )
 
-// Queue is what a worker needs of one queue of a port. Read is called by one
-// worker alone, Write by several. Both must leave the buffer to the caller.
-type Queue interface {
-	// Read fills frame with a virtio_net_hdr and an IP packet and returns the
-	// length. It blocks, and returns an error that wraps os.ErrClosed once it
-	// was interrupted.
-	Read(frame []byte) (int, error)
-	// Write sends a frame. An error is about this frame or the port's present
-	// state; the worker goes on.
-	Write(frame []byte) error
+// Lane is what a worker moves frames on, from one port to the other. All methods
+// but Answer are called by that worker alone, from one thread.
+type Lane interface {
+	// Read returns the next frame, a virtio_net_hdr and an IP packet, in a buffer
+	// that the worker may change until the next Read. It blocks, and returns an
+	// error that wraps os.ErrClosed once it was interrupted.
+	Read() (frame []byte, err error)
+	// Forward sends the frame that Read returned last to the other port. It may
+	// wait until the next Read.
+	Forward(frame []byte)
+	// Lost returns how many forwarded frames were not taken since the last call,
+	// and why the last of them.
+	Lost() (frames uint64, why error)
+	// Answer sends a frame to the port that frames are read from, and leaves the
+	// buffer to the caller. An error is about this frame or the port's present
+	// state. It is safe to call from any goroutine.
+	Answer(frame []byte) error
+	// Close is called once the worker has ended.
+	Close() error
 }
 
 // Port is one side of the router.
 type Port struct {
-	// Queues, one worker each. Both ports have the same number.
-	Queues []Queue
+	// Lanes that begin here, one worker each. Both ports have the same number.
+	Lanes []Lane
 	// MTU returns the largest IP packet that leaves here, in octets.
 	MTU func() int
 	// Interrupt makes every Read return.
@@ -64,9 +73,9 @@ type Router struct {
 
 // New makes a Router. It starts nothing; the ports stay the caller's.
 func New(opts Options) (*Router, error) {
-	if len(opts.Subscriber.Queues) == 0 || len(opts.Subscriber.Queues) != len(opts.Upstream.Queues) {
-		return nil, fmt.Errorf("make router: %d subscriber queues and %d upstream queues, want as many of each",
-			len(opts.Subscriber.Queues), len(opts.Upstream.Queues))
+	if len(opts.Subscriber.Lanes) == 0 || len(opts.Subscriber.Lanes) != len(opts.Upstream.Lanes) {
+		return nil, fmt.Errorf("make router: %d subscriber lanes and %d upstream lanes, want as many of each",
+			len(opts.Subscriber.Lanes), len(opts.Upstream.Lanes))
 	}
 	if opts.Policy == nil {
 		return nil, errors.New("make router: no policy")
@@ -83,8 +92,8 @@ func New(opts Options) (*Router, error) {
 		r.host = host
 	}
 	for d := range filter.NumDirections {
-		for i := range r.ports[d].Queues {
-			r.workers = append(r.workers, newWorker(r, d, i, opts))
+		for _, lane := range r.ports[d].Lanes {
+			r.workers = append(r.workers, newWorker(r, d, lane, opts))
 		}
 	}
 	return r, nil

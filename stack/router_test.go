@@ -165,7 +165,7 @@ func TestLostAnswer(t *testing.T) {
 func TestPortFailureEndsRun(t *testing.T) {
 	t.Parallel()
 	failure := errors.New("the device is gone")
-	sub, up := newMemoryQueue(), newMemoryQueue()
+	sub, up := newMemoryLanes()
 	policy, err := filter.Compile(testSpec())
 	if err != nil {
 		t.Fatal(err)
@@ -187,12 +187,13 @@ func TestNewRefuses(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	one, two := newMemoryQueue().port(1500), newMemoryQueue().port(1500)
-	two.Queues = append(two.Queues, newMemoryQueue())
+	sub, up := newMemoryLanes()
+	one, two := sub.port(1500), up.port(1500)
+	two.Lanes = append(two.Lanes, up)
 	for name, opts := range map[string]Options{
-		"no queues":     {Policy: policy, Log: zap.NewNop()},
-		"uneven queues": {Subscriber: one, Upstream: two, Policy: policy, Log: zap.NewNop()},
-		"no policy":     {Subscriber: one, Upstream: one, Log: zap.NewNop()},
+		"no lanes":     {Policy: policy, Log: zap.NewNop()},
+		"uneven lanes": {Subscriber: one, Upstream: two, Policy: policy, Log: zap.NewNop()},
+		"no policy":    {Subscriber: one, Upstream: one, Log: zap.NewNop()},
 	} {
 		if _, err := New(opts); err == nil {
 			t.Errorf("%s: no error", name)

@@ -13,8 +13,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Queue is one descriptor of a multi-queue TUN. One goroutine may read it; any
-// number may write to it.
+// Queue is one descriptor of a multi-queue TUN. One [Lane] reads it; any number
+// of goroutines may write to it.
 //
 // Reads and writes are raw system calls on a non-blocking descriptor: they do
 // not tell Go's scheduler, which would hand the processor to another thread
@@ -37,29 +37,22 @@ func newQueue(fd int) (*Queue, error) {
 	return &Queue{fd: fd, wakeup: wakeup}, nil
 }
 
-// Read fills frame with the next frame and returns its length. It blocks until
-// there is one. frame must hold the header and 64 KiB: what does not fit is cut
-// off without an error. It returns ErrClosed once the Port is interrupted and
-// ErrGone when the device was deleted.
-func (q *Queue) Read(frame []byte) (int, error) {
-	for !q.closing.Load() {
+// read fills frame with the next frame and returns its length, or zero when there
+// is none. What does not fit is cut off without an error.
+func (q *Queue) read(frame []byte) (int, error) {
+	for {
 		n, _, errno := syscall.RawSyscall(unix.SYS_READ, uintptr(q.fd),
 			uintptr(unsafe.Pointer(unsafe.SliceData(frame))), uintptr(len(frame)))
 		switch errno {
 		case 0:
 			return int(n), nil
 		case unix.EAGAIN:
-			if err := q.wait(); err != nil {
-				return 0, err
-			}
+			return 0, nil
 		case unix.EINTR:
-		case unix.EBADFD:
-			return 0, ErrGone
 		default:
-			return 0, fmt.Errorf("read frame: %w", errno)
+			return 0, readError(errno)
 		}
 	}
-	return 0, ErrClosed
 }
 
 // wait blocks until the queue is readable or interrupted.
@@ -94,13 +87,29 @@ func (q *Queue) Write(frame []byte) error {
 			}
 			return nil
 		case unix.EINTR:
-		case unix.EIO:
-			return ErrLinkDown
-		case unix.EBADFD:
-			return ErrGone
 		default:
-			return errno
+			return writeError(errno)
 		}
+	}
+}
+
+// readError and writeError name the states of the interface that the kernel
+// reports as an errno.
+func readError(errno syscall.Errno) error {
+	if errno == unix.EBADFD {
+		return ErrGone
+	}
+	return fmt.Errorf("read frame: %w", errno)
+}
+
+func writeError(errno syscall.Errno) error {
+	switch errno {
+	case unix.EIO:
+		return ErrLinkDown
+	case unix.EBADFD:
+		return ErrGone
+	default:
+		return errno
 	}
 }
 

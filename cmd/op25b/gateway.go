@@ -6,6 +6,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
+	"runtime"
 	"slices"
 	"strings"
 	"sync"
@@ -31,7 +33,8 @@ type gateway struct {
 	host       *tunnel.Host
 	ports      [filter.NumDirections]*tunnel.Port // by the direction that enters there
 	router     *stack.Router
-	generation int // of the policy, from 1
+	batch      bool // packets are read and written many at once
+	generation int  // of the policy, from 1
 
 	stop    context.CancelFunc
 	running sync.WaitGroup
@@ -73,7 +76,10 @@ func (g *gateway) open() error {
 	if err := host.Up(); err != nil {
 		return err
 	}
-	if err := g.probe(); err != nil {
+	if err := g.probeOffload(); err != nil {
+		return err
+	}
+	if err := g.probeBatch(); err != nil {
 		return err
 	}
 	if err := g.makeRouter(policy); err != nil {
@@ -93,9 +99,9 @@ func (g *gateway) openPorts(mtu int) (err error) {
 	return nil
 }
 
-// probe finds out which super-packets can pass, and says so when not all can.
+// probeOffload finds out which super-packets can pass, and says so when not all can.
 // What one port hands out the other must take, and both are alike.
-func (g *gateway) probe() error {
+func (g *gateway) probeOffload() error {
 	for _, p := range g.ports {
 		if err := p.Probe(); err != nil {
 			return err
@@ -104,7 +110,7 @@ func (g *gateway) probe() error {
 		if missing == "" {
 			continue
 		}
-		if g.cfg.Tunnel.Offload == config.OffloadOn {
+		if g.cfg.Tunnel.Offload == config.FeatureOn {
 			return fmt.Errorf("tunnel.offload is on, but on %s %s: update the kernel, or set tunnel.offload: auto", p.Name(), missing)
 		}
 		g.log.Warn("offloads are reduced: large transfers cost more processor time",
@@ -113,7 +119,26 @@ func (g *gateway) probe() error {
 	return nil
 }
 
+// probeBatch finds out whether packets can be read and written many at once.
+func (g *gateway) probeBatch() error {
+	if g.cfg.Tunnel.IOUring == config.FeatureOff {
+		return nil
+	}
+	why := tunnel.CanBatch()
+	if why == nil {
+		g.batch = true
+		return nil
+	}
+	if g.cfg.Tunnel.IOUring == config.FeatureOn {
+		return fmt.Errorf("tunnel.io_uring is on, but %w: it needs Linux 6.7, kernel.io_uring_disabled=0 and a seccomp filter "+
+			"that allows io_uring; or set tunnel.io_uring: auto", why)
+	}
+	g.log.Info("packets are read and written one by one: small packets cost more processor time", zap.NamedError("why", why))
+	return nil
+}
+
 func (g *gateway) makeRouter(policy *filter.Policy) error {
+	lanes := laneOptions(g.cfg, g.batch)
 	sub, err := errorAddresses(g.cfg, g.cfg.Interfaces.Subscriber...)
 	if err != nil {
 		return err
@@ -123,8 +148,8 @@ func (g *gateway) makeRouter(policy *filter.Policy) error {
 		return err
 	}
 	g.router, err = stack.New(stack.Options{
-		Subscriber: stackPort(g.ports[filter.Outbound], sub),
-		Upstream:   stackPort(g.ports[filter.Inbound], up),
+		Subscriber: stackPort(g.ports[filter.Outbound], g.ports[filter.Inbound], lanes, sub),
+		Upstream:   stackPort(g.ports[filter.Inbound], g.ports[filter.Outbound], lanes, up),
 		Policy:     policy,
 		Hop:        hop(g.cfg.Forwarding.Hop),
 		Limits:     stack.Limits(g.cfg.Forwarding.Answers),
@@ -134,8 +159,19 @@ func (g *gateway) makeRouter(policy *filter.Policy) error {
 	return err
 }
 
+// spareProcessors is how many of Go's processors are left to everything that is
+// no worker.
+const spareProcessors = 2
+
 // start runs the router until close.
 func (g *gateway) start() {
+	// A worker that comes back from a wait in the kernel needs one of Go's
+	// processors. Where another worker has taken the last one, it waits for that
+	// too, and every packet waits with it.
+	if _, fixed := os.LookupEnv("GOMAXPROCS"); !fixed {
+		workers := len(g.ports[filter.Outbound].Queues()) + len(g.ports[filter.Inbound].Queues())
+		runtime.GOMAXPROCS(max(runtime.GOMAXPROCS(0), workers+spareProcessors))
+	}
 	ctx, cancel := context.WithCancel(context.Background())
 	g.stop = cancel
 	g.running.Go(func() {

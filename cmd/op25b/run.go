@@ -95,6 +95,7 @@ func (g *gateway) logReady() {
 		zap.Strings("subscriber", g.cfg.Interfaces.Subscriber), zap.String("upstream", g.cfg.Interfaces.Upstream),
 		zap.String("capture", string(g.cfg.Forwarding.Capture)), zap.String("return_path", string(g.cfg.Forwarding.ReturnPath)),
 		zap.Int("queues", len(g.ports[0].Queues())), zap.Int("mtu", g.ports[0].MTU()), zap.Stringer("offload", granted),
+		zap.Bool("io_uring", g.batch),
 		zap.Int("generation", g.generation))
 }
 

@@ -7,6 +7,7 @@ import (
 	"net/netip"
 	"runtime"
 	"slices"
+	"time"
 
 	"op25b/config"
 	"op25b/filter"
@@ -116,7 +117,7 @@ func portOptions(c *config.Config, name string, mtu int) tunnel.PortOptions {
 	if opts.Queues == 0 {
 		opts.Queues = min(runtime.NumCPU(), mostQueues)
 	}
-	if c.Tunnel.Offload != config.OffloadOff {
+	if c.Tunnel.Offload != config.FeatureOff {
 		opts.Offload = tunnel.Offload{Checksum: true, TSO: true, USO: true}
 	}
 	return opts
@@ -129,12 +130,17 @@ func hop(h config.Hop) stack.Hop {
 	return stack.HopDecrement
 }
 
-// stackPort presents a TUN port as the router wants it. addresses are those
-// that its ICMP errors may come from, the preferred ones first.
-func stackPort(p *tunnel.Port, addresses []netip.Addr) stack.Port {
+func laneOptions(c *config.Config, batch bool) tunnel.LaneOptions {
+	return tunnel.LaneOptions{Batch: batch, BusyPoll: time.Duration(c.Tunnel.BusyPoll) * time.Microsecond}
+}
+
+// stackPort presents a TUN port as the router wants it, with lanes to the other
+// one. addresses are those that its ICMP errors may come from, the preferred ones
+// first.
+func stackPort(p, other *tunnel.Port, opts tunnel.LaneOptions, addresses []netip.Addr) stack.Port {
 	port := stack.Port{MTU: p.MTU, Interrupt: p.Interrupt, Addresses: onePerFamily(addresses)}
-	for _, q := range p.Queues() {
-		port.Queues = append(port.Queues, q)
+	for i, q := range p.Queues() {
+		port.Lanes = append(port.Lanes, tunnel.NewLane(q, other.Queues()[i], opts))
 	}
 	return port
 }
