@@ -1,15 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
 
-# Time for each fuzz target, and which benchmarks to run.
+# Time for each fuzz target, which Go benchmarks to run, and where the pictures of
+# the gateway's go: docs/performance is where the README has them.
 FUZZTIME ?= 10s
 BENCH    ?= .
+PLOTS    ?= bin/bench
 
 # What judges and answers packets: every condition there has to earn its place.
 GUARD := $(addprefix filter/, policy.go packet.go chain.go fragment.go encapsulation.go \
 	checksum.go transport.go address.go ranges.go compile.go) \
 	$(addprefix stack/, answer.go frame.go hop.go limit.go forward.go)
 
-.PHONY: build demo test bench fuzz branches mutate lint vuln deps deps-demo clean help
+.PHONY: build demo test bench bench-quick fuzz branches mutate lint vuln deps deps-demo clean help
 .NOTPARALLEL:
 
 build: ## build ./bin/op25b, one static binary
@@ -27,8 +29,16 @@ test: deps build ## run all tests, end to end included (root)
 	go test -race -count=1 $$(go list ./... | grep -v '/e2e')
 	go test -v -count=1 -p 1 -timeout 20m ./e2e/...
 
-bench: deps build ## measure, beside the kernel's own forwarding (root)
-	go test -run '^$$' -bench '$(BENCH)' -benchmem -p 1 -timeout 30m ./...
+# OP25B_BENCH_ROUNDS, _SECONDS, _PEERS and _FIGURES vary it: see BenchmarkGateway.
+measure = OP25B_BENCH_JSON=$(CURDIR)/bin/bench.json go test -run '^$$' -bench Gateway -timeout 90m ./e2e && \
+	bin/plot -out $(PLOTS) bin/bench.json
+
+bench: deps build bin/plot ## measure, beside the kernel and other relays (root, 20 minutes)
+	go test -run '^$$' -bench '$(BENCH)' -benchmem -p 1 $$(go list ./... | grep -v '/e2e')
+	$(measure)
+
+bench-quick: deps build bin/plot ## the gateway's part of it, one round (root, 3 minutes)
+	OP25B_BENCH_ROUNDS=1 OP25B_BENCH_SECONDS=1 $(measure)
 
 fuzz: ## fuzz each target for FUZZTIME
 	@tools/fuzz.sh $(FUZZTIME)
@@ -56,6 +66,9 @@ deps-demo:
 # the program's go.mod. They are built once and again when their module changes.
 bin/golangci-lint bin/govulncheck bin/benchstat &: tools/go.mod tools/go.sum
 	go build -C tools -o ../bin/ tool
+
+bin/plot: $(wildcard tools/plot/*.go) tools/go.mod tools/go.sum
+	go build -C tools -o ../bin/ ./plot
 
 bin/mutate: $(wildcard tools/mutate/*.go)
 	go build -C tools -o ../bin/ ./mutate
