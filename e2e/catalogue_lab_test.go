@@ -287,9 +287,7 @@ func TestCatalogueAcrossNamespaces(t *testing.T) {
 
 			t.Run("killed", func(t *testing.T) {
 				reload(t, g, p.GatewayConfig(usual.options(config))) // the guard is the policy's that was last in force
-				if err := g.Kill(); err != nil {
-					t.Fatal(err)
-				}
+				kill(t, p.Network, g)
 				var sum score
 				for i, x := range p.run(t, func(in *input) bool { return in.regime == usual && in.from != fromInternet }) {
 					sum.judgeOpened(t, &p.inputs[i], x)

@@ -523,7 +523,9 @@ type capture struct{ *program }
 // the link when startCapture returns.
 func startCapture(t testing.TB, node *lab.Node, link, filter string) capture {
 	t.Helper()
-	p := start(t, node, "tcpdump", "-i", link, "-nn", "-l", "-vvv", "--immediate-mode", filter)
+	// A buffer of 64 MiB for about a thousand packets of any size: the traffic is
+	// faster than tcpdump writes.
+	p := start(t, node, "tcpdump", "-i", link, "-nn", "-l", "-vvv", "--immediate-mode", "-s", "65600", "-B", "65536", filter)
 	p.waitOutput(t, "listening on")
 	return capture{p}
 }

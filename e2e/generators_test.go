@@ -83,7 +83,7 @@ func roads() []road {
 		{"killed", func(t *testing.T, n *lab.Network) {
 			t.Helper()
 			g := startGateway(t, n, lab.ConfigOptions{OnExit: "reject-smtp"})
-			must(t, g.Kill())
+			kill(t, n, g)
 		}},
 	}
 }

@@ -372,6 +372,23 @@ func wantConnected(t testing.TB, node *lab.Node, to netip.AddrPort) {
 	}
 }
 
+// kill kills the gateway and waits until its interfaces are gone. The kernel takes
+// them down in the background, and what is sent in the meantime is lost.
+func kill(t testing.TB, n *lab.Network, g *lab.Gateway) {
+	t.Helper()
+	if err := g.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "the interfaces of the killed gateway to go", func() bool {
+		for _, name := range []string{"op25b-sub", "op25b-up"} {
+			if _, err := n.Gateway.Netlink().LinkByName(name); err == nil {
+				return false
+			}
+		}
+		return true
+	})
+}
+
 // eventually waits until ok says so, and fails the test when it does not within
 // patience. The interval only bounds the load.
 func eventually(t testing.TB, what string, ok func() bool) {

@@ -131,9 +131,7 @@ func TestRejectSMTP(t *testing.T) {
 			}
 			g := startGateway(t, n, opts)
 			check("up")
-			if err := g.Kill(); err != nil {
-				t.Fatal(err)
-			}
+			kill(t, n, g)
 			check("killed")
 			g = startGateway(t, n, opts)
 			check("up again")
@@ -163,9 +161,7 @@ func TestForwardOnExit(t *testing.T) {
 	}
 	g := startGateway(t, n, opts)
 	wantPolicy(t, n)
-	if err := g.Kill(); err != nil {
-		t.Fatal(err)
-	}
+	kill(t, n, g)
 	open("killed")
 	g = startGateway(t, n, opts)
 	wantPolicy(t, n)
@@ -197,9 +193,7 @@ func TestBlackhole(t *testing.T) {
 			}
 			g := startGateway(t, n, opts)
 			wantPolicy(t, n)
-			if err := g.Kill(); err != nil {
-				t.Fatal(err)
-			}
+			kill(t, n, g)
 			shut("killed")
 			g = startGateway(t, n, opts)
 			wantPolicy(t, n)
@@ -280,9 +274,7 @@ func TestLoss(t *testing.T) {
 			}{
 				{"start", func() { g = startGateway(t, n, opts) }, true},
 				{"kill -9", func() {
-					if err := g.Kill(); err != nil {
-						t.Fatal(err)
-					}
+					kill(t, n, g)
 				}, false},
 				{"start after the crash", func() { g = startGateway(t, n, opts) }, true},
 				{"stop", func() { stopAndCount(t, g) }, true},

@@ -114,9 +114,7 @@ func TestConnectionOutlivesGateway(t *testing.T) {
 				g := startGateway(t, n, opts)
 				goOn("after the start")
 				begin()
-				if err := g.Kill(); err != nil {
-					t.Fatal(err)
-				}
+				kill(t, n, g)
 				goOn("after kill -9")
 				begin()
 				g = startGateway(t, n, opts)
@@ -182,9 +180,7 @@ func testFirewall(t *testing.T, rules string, opts lab.ConfigOptions) {
 	}
 	g := startGateway(t, n, opts)
 	check("up")
-	if err := g.Kill(); err != nil {
-		t.Fatal(err)
-	}
+	kill(t, n, g)
 	check("killed")
 	stopAndCount(t, startGateway(t, n, opts))
 	check("stopped")

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net"
 	"slices"
+	"time"
 
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
@@ -48,13 +49,18 @@ func Cleanup(table int) (removed []string, err error) {
 }
 
 // Running reports whether a gateway holds the TUN interface name in this network
-// namespace, and its process id where that can be seen.
+// namespace, and its process id where that can be seen. It waits for the interface
+// of one that was killed to go.
 func Running(name string) (pid int, running bool) {
-	link, err := netlink.LinkByName(name)
-	if err != nil || !isTUN(link) {
-		return 0, false
+	for begun := time.Now(); ; time.Sleep(5 * time.Millisecond) {
+		link, err := netlink.LinkByName(name)
+		if err != nil || !isTUN(link) {
+			return 0, false
+		}
+		if pid := Holder(name); pid != 0 || time.Since(begun) > deathRattle {
+			return pid, true
+		}
 	}
-	return Holder(name), true
 }
 
 func isTUN(link netlink.Link) bool { return link.Type() == "tuntap" || link.Type() == "tun" }

@@ -5,6 +5,7 @@ package tunnel
 import (
 	"errors"
 	"fmt"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -15,9 +16,25 @@ const clonePath = "/dev/net/tun"
 // (linux/if_tun.h), so that a second gateway never attaches to the first one's.
 const iffTunExcl = 0x8000
 
-// attach opens one queue of the TUN interface name and returns its blocking
-// descriptor. The first queue creates the interface.
-func attach(name string, first bool) (int, error) {
+// deathRattle is how long the interface of a gateway that was killed may stay: the
+// kernel gives back in the background what io_uring held.
+const deathRattle = 2 * time.Second
+
+// create makes the TUN interface name, which must not exist, and returns the
+// blocking descriptor of its first queue. It waits for one that is going away.
+func create(name string) (int, error) {
+	for begun := time.Now(); ; time.Sleep(5 * time.Millisecond) {
+		fd, err := openQueue(name, iffTunExcl)
+		if !errors.Is(err, unix.EBUSY) || Holder(name) != 0 || time.Since(begun) > deathRattle {
+			return fd, err
+		}
+	}
+}
+
+// attach opens one more queue of it.
+func attach(name string) (int, error) { return openQueue(name, 0) }
+
+func openQueue(name string, more uint16) (int, error) {
 	ifr, err := unix.NewIfreq(name)
 	if err != nil {
 		return -1, fmt.Errorf("name the interface: %w", err)
@@ -26,11 +43,7 @@ func attach(name string, first bool) (int, error) {
 	if err != nil {
 		return -1, openHint(err)
 	}
-	flags := uint16(unix.IFF_TUN | unix.IFF_NO_PI | unix.IFF_VNET_HDR | unix.IFF_MULTI_QUEUE)
-	if first {
-		flags |= iffTunExcl
-	}
-	ifr.SetUint16(flags)
+	ifr.SetUint16(unix.IFF_TUN | unix.IFF_NO_PI | unix.IFF_VNET_HDR | unix.IFF_MULTI_QUEUE | more)
 	if err := unix.IoctlIfreq(fd, unix.TUNSETIFF, ifr); err != nil {
 		return -1, errors.Join(attachHint(name, err), unix.Close(fd))
 	}

@@ -78,7 +78,11 @@ func OpenPort(opts PortOptions) (*Port, error) {
 
 func (p *Port) open(opts PortOptions) error {
 	for i := range max(opts.Queues, 1) {
-		fd, err := attach(opts.Name, i == 0)
+		open := attach
+		if i == 0 {
+			open = create
+		}
+		fd, err := open(opts.Name)
 		if err != nil {
 			return err
 		}
