@@ -407,11 +407,12 @@ func fuzzICMP(f *testing.F, version int) {
 			}
 			return
 		}
-		if isICMPError(version, proto, payload) && answer != nil {
-			t.Fatalf("an error about an error: %x", pkt)
+		nobody := version == header.IPv4Version && pkt[12] >= 240 // RFC 1122, section 3.2.2
+		if (nobody || isICMPError(version, proto, payload)) && answer != nil {
+			t.Fatalf("an error about an error, or to nobody: %x", pkt)
 		}
 		if answer == nil {
-			if !isICMPError(version, proto, payload) && (proto != 1 && proto != 58 || len(payload) > 0) {
+			if !nobody && !isICMPError(version, proto, payload) && (proto != 1 && proto != 58 || len(payload) > 0) {
 				t.Errorf("no error: %x", pkt)
 			}
 			return
