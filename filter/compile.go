@@ -105,46 +105,57 @@ func checkRouter(addresses []netip.Addr) error {
 
 func (p *Policy) addPools(pools []Pool) error {
 	var errs []error
+	var entries []entry
 	for i, pool := range pools {
 		p.poolNames = append(p.poolNames, pool.Name)
 		if pool.Response > RespondDrop {
 			errs = append(errs, fmt.Errorf("compile pool %q: no such response: %d", pool.Name, pool.Response))
 		}
 		p.classes = append(p.classes, pool.class())
-		for _, prefix := range pool.Prefixes {
-			if err := checkPrefix(prefix); err != nil {
-				errs = append(errs, fmt.Errorf("compile pool %q: %w", pool.Name, err))
-				continue
-			}
-			if other, taken := p.pools.Get(prefix); taken {
-				errs = append(errs, fmt.Errorf("compile pool %q: %s is in pool %q already",
-					pool.Name, prefix, p.poolNames[other]))
-				continue
-			}
-			p.pools.Insert(prefix, poolID(i)) //nolint:gosec // bounded by limit
-		}
+		more, err := checkedEntries(fmt.Sprintf("compile pool %q", pool.Name), pool.Prefixes, i)
+		errs = append(errs, err)
+		entries = append(entries, more...)
+	}
+	var twice [][2]entry
+	p.pools, twice = newTable(entries)
+	for _, t := range twice {
+		errs = append(errs, fmt.Errorf("compile pool %q: %s is in pool %q already",
+			p.poolNames[t[1].id], t[1].prefix, p.poolNames[t[0].id]))
 	}
 	return errors.Join(errs...)
 }
 
 func (p *Policy) addRelays(relays []Relay) error {
 	var errs []error
+	var entries []entry
 	for i, relay := range relays {
 		p.relayNames = append(p.relayNames, relay.Name)
-		for _, prefix := range relay.Prefixes {
-			if err := checkPrefix(prefix); err != nil {
-				errs = append(errs, fmt.Errorf("compile relay %q: %w", relay.Name, err))
-				continue
-			}
-			if other, taken := p.relays.Get(prefix); taken {
-				errs = append(errs, fmt.Errorf("compile relay %q: %s is in relay %q already",
-					relay.Name, prefix, p.relayNames[other]))
-				continue
-			}
-			p.relays.Insert(prefix, relayID(i)) //nolint:gosec // bounded by limit
-		}
+		more, err := checkedEntries(fmt.Sprintf("compile relay %q", relay.Name), relay.Prefixes, i)
+		errs = append(errs, err)
+		entries = append(entries, more...)
+	}
+	var twice [][2]entry
+	p.relays, twice = newTable(entries)
+	for _, t := range twice {
+		errs = append(errs, fmt.Errorf("compile relay %q: %s is in relay %q already",
+			p.relayNames[t[1].id], t[1].prefix, p.relayNames[t[0].id]))
 	}
 	return errors.Join(errs...)
+}
+
+// checkedEntries makes entries of the prefixes that can be looked up; doing says
+// in errors what they are for.
+func checkedEntries(doing string, prefixes []netip.Prefix, id int) ([]entry, error) {
+	entries := make([]entry, 0, len(prefixes))
+	var errs []error
+	for _, prefix := range prefixes {
+		if err := checkPrefix(prefix); err != nil {
+			errs = append(errs, fmt.Errorf("%s: %w", doing, err))
+			continue
+		}
+		entries = append(entries, entry{prefix, uint16(id)}) //nolint:gosec // bounded by limit
+	}
+	return entries, errors.Join(errs...)
 }
 
 func (p Pool) class() class {

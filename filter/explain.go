@@ -31,14 +31,12 @@ func (p *Policy) Explain(dir Direction, pkt []byte, sum Checksum) Explanation {
 	if dir == Inbound {
 		subscriber, other = v.dst, v.src
 	}
-	if prefix, id, ok := p.pools.LookupPrefixLPM(host(subscriber)); ok {
-		e.Pool, e.PoolPrefix = p.poolNames[id], prefix
-		e.Static = p.classes[id] == classStatic
+	if found, ok := p.pools.prefix(subscriber); ok {
+		e.Pool, e.PoolPrefix = p.poolNames[found.id], found.prefix
+		e.Static = p.classes[found.id] == classStatic
 	}
-	if prefix, id, ok := p.relays.LookupPrefixLPM(host(other)); ok {
-		e.Relay, e.RelayPrefix = p.relayNames[id], prefix
+	if found, ok := p.relays.prefix(other); ok {
+		e.Relay, e.RelayPrefix = p.relayNames[found.id], found.prefix
 	}
 	return e
 }
-
-func host(a netip.Addr) netip.Prefix { return netip.PrefixFrom(a, a.BitLen()) }

@@ -6,7 +6,6 @@ import (
 	"net/netip"
 	"slices"
 
-	"github.com/gaissmai/bart"
 	"gvisor.dev/gvisor/pkg/tcpip/header"
 )
 
@@ -14,8 +13,8 @@ import (
 // and free of I/O, clocks, locks and allocation per packet.
 type Policy struct {
 	ports  portSet
-	pools  bart.Table[poolID]
-	relays bart.Table[relayID]
+	pools  table        // id: in classes and poolNames
+	relays table        // id: in relayNames
 	router []netip.Addr // few: searched by comparing
 
 	judgeEstablished       bool
@@ -23,18 +22,13 @@ type Policy struct {
 	validateSource         bool
 	tunnels                Tunnels
 
-	// classes is what the packet path needs of a pool, by poolID.
+	// classes is what the packet path needs of a pool.
 	classes []class
 
 	// For Explain only.
 	poolNames  []string
 	relayNames []string
 }
-
-type (
-	poolID  uint16
-	relayID uint16
-)
 
 // class is what a pool's subscribers get: forward (static) or an answer.
 type class uint8
@@ -78,7 +72,7 @@ func (p *Policy) decideOutbound(v *packet, sum Checksum) Verdict {
 	if v.src == v.dst {
 		return Verdict{Drop, ReasonLand}
 	}
-	id, listed := p.pools.Lookup(v.src)
+	id, listed := p.pools.lookup(v.src)
 	if !listed && p.validateSource {
 		return Verdict{Drop, ReasonSpoofedSource}
 	}
@@ -114,7 +108,7 @@ func (p *Policy) decideDynamic(v *packet, sum Checksum, class class) Verdict {
 	// What a later IPv6 fragment claims to be says nothing: with tunnels looked
 	// into, it may be a part of one, which a relay is not exempt from.
 	hides := p.tunnels != Tunnels{} && v.version == header.IPv6Version && v.fragOffset > 0
-	if _, ok := p.relays.Lookup(v.dst); ok && !v.routed && !hides {
+	if _, ok := p.relays.lookup(v.dst); ok && !v.routed && !hides {
 		return Verdict{Forward, ReasonRelay}
 	}
 	switch r := v.checkTCPHeader(); r {
@@ -187,7 +181,7 @@ func (p *Policy) decideInbound(v *packet) Verdict {
 	if !p.blockInboundSourcePort {
 		return Verdict{Forward, ReasonInbound}
 	}
-	if id, listed := p.pools.Lookup(v.dst); !listed || p.classes[id] == classStatic {
+	if id, listed := p.pools.lookup(v.dst); !listed || p.classes[id] == classStatic {
 		return Verdict{Forward, ReasonInbound}
 	}
 	return p.decideInboundSourcePort(v)
@@ -208,7 +202,7 @@ func (p *Policy) decideInboundSourcePort(v *packet) Verdict {
 	if v.fragOffset == 0 && v.proto != protoTCP {
 		return Verdict{Forward, ReasonInbound}
 	}
-	if _, ok := p.relays.Lookup(v.src); ok {
+	if _, ok := p.relays.lookup(v.src); ok {
 		return Verdict{Forward, ReasonInbound}
 	}
 	switch r := v.checkTCPHeader(); r {

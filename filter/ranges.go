@@ -3,10 +3,7 @@
 package filter
 
 import (
-	"cmp"
 	"fmt"
-	"net/netip"
-	"slices"
 
 	"go4.org/netipx"
 )
@@ -17,28 +14,27 @@ import (
 // every address but those of static pools, since a forged source is no reason
 // to open a port.
 func (s *Spec) Refused() (*netipx.IPSet, error) {
-	type entry struct {
-		prefix netip.Prefix
-		static bool
-	}
 	var entries []entry
-	for _, pool := range s.Pools {
-		for _, p := range pool.Prefixes {
-			entries = append(entries, entry{p, pool.Static})
+	var static []bool
+	for i, pool := range s.Pools {
+		static = append(static, pool.Static)
+		more, err := checkedEntries(fmt.Sprintf("build address set: pool %q", pool.Name), pool.Prefixes, i)
+		if err != nil {
+			return nil, err
 		}
+		entries = append(entries, more...)
 	}
-	// Shorter prefixes first: a longer one then overrides its part.
-	slices.SortStableFunc(entries, func(a, b entry) int { return cmp.Compare(a.prefix.Bits(), b.prefix.Bits()) })
+	pools, _ := newTable(entries) // what is there twice is for Compile to refuse
 	var b netipx.IPSetBuilder
-	if s.ValidateSource {
-		b.AddPrefix(netip.PrefixFrom(netip.IPv4Unspecified(), 0))
-		b.AddPrefix(netip.PrefixFrom(netip.IPv6Unspecified(), 0))
-	}
-	for _, e := range entries {
-		if e.static {
-			b.RemovePrefix(e.prefix)
-		} else {
-			b.AddPrefix(e.prefix)
+	for f := range pools.families {
+		for from, to := range pools.families[f].each(func(r span) bool {
+			if r.prefix == none {
+				return s.ValidateSource
+			}
+			return !static[r.id]
+		}) {
+			four := f == 0
+			b.AddRange(netipx.IPRangeFrom(from.address(four), to.address(four)))
 		}
 	}
 	return build(&b)

@@ -21,6 +21,9 @@ func TestSurvivors(t *testing.T) {
 	session := string(filtertest.TCP("198.51.100.7:1", "203.0.113.25:25").Flags(filtertest.ACK).Bytes())
 	strictTunnels := tunnels()
 	strictTunnels.JudgeEstablished = true
+	likeAH := tunnels()
+	likeAH.Pools = append(likeAH.Pools, filter.Pool{Name: "like AH", Prefixes: prefixes("2033:db8::/32")})
+	submission := string(filtertest.TCP("10.0.0.1:40000", "203.0.113.25:587").Bytes())
 	for name, tt := range map[string]struct {
 		spec filter.Spec
 		dir  filter.Direction
@@ -35,6 +38,16 @@ func TestSurvivors(t *testing.T) {
 		"a session in a tunnel, established sessions refused": {
 			strictTunnels, filter.Outbound, filtertest.IP(4, "100.64.0.2", "203.0.113.9").Data(session).Bytes(),
 			filter.Verdict{Action: filter.Drop, Reason: filter.ReasonTunneledPort},
+		},
+		// 0x33, AH's number, is where an IPv4 header has the protocol.
+		"an IPv6 source that looks like AH": {
+			likeAH, filter.Outbound, filtertest.IP(41, "2033:db8::2", "2001:db8:ffff::9").Piece(80, false, []byte(strings.Repeat("x", 64))),
+			filter.Verdict{Action: filter.Drop, Reason: filter.ReasonOverlappingFragment},
+		},
+		// Nobody may take it, though it could be read.
+		"GRE with routing and a harmless packet": {
+			tunnels(), filter.Outbound, filtertest.IP(47, "100.64.0.2", "198.51.100.200").Data(greHeader(0x4000, 0x0800, 0) + submission).Bytes(),
+			filter.Verdict{Action: filter.Drop, Reason: filter.ReasonTunnelUnreadable},
 		},
 		// A later fragment could still write into this TCP header.
 		"inbound, TCP across the floor": {
