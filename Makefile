@@ -8,10 +8,10 @@ PLOTS    ?= bin/bench
 
 # What judges and answers packets: every condition there has to earn its place.
 GUARD := $(addprefix filter/, policy.go packet.go chain.go fragment.go encapsulation.go \
-	checksum.go transport.go address.go ranges.go compile.go) \
+	checksum.go transport.go address.go table.go ranges.go compile.go) \
 	$(addprefix stack/, answer.go frame.go hop.go limit.go forward.go)
 
-.PHONY: build demo test bench bench-quick fuzz branches mutate lint vuln deps deps-demo clean help
+.PHONY: build demo test soak bench bench-quick fuzz branches mutate lint vuln deps deps-demo clean help
 .NOTPARALLEL:
 
 build: ## build ./bin/op25b, one static binary
@@ -42,6 +42,9 @@ bench-quick: deps build bin/plot ## the gateway's part of it, one round (root, 3
 
 fuzz: ## fuzz each target for FUZZTIME
 	@tools/fuzz.sh $(FUZZTIME)
+
+soak: deps build ## the long versions of what test does briefly (an hour)
+	OP25B_FRAGMENT_SEQUENCES=1000000 OP25B_ORACLE_PACKETS=10000000 go test -count=1 -timeout 2h ./filter
 
 branches: bin/mutate ## list what the guard's tests see one way only
 	bin/mutate -branches $(GUARD)
@@ -77,4 +80,4 @@ clean: ## remove what was built
 	rm -rf bin
 
 help: ## list the targets
-	@sed -n 's/^\([a-z]*\):.*## /  \1\t/p' Makefile | expand -t 12
+	@sed -n 's/^\([a-z-]*\):.*## /  \1\t/p' Makefile | expand -t 14

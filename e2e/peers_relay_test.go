@@ -30,6 +30,8 @@ func relays() []peer {
 			forwarder, "wireguard", relaySubscriber, relayUpstream),
 		relayPeer("netstack", "gVisor's network stack routing, both ways", relayUpstream,
 			forwarder, "netstack", relaySubscriber, relayUpstream, prefix),
+		relayPeer("netstack_bulk", "the same, with super-packets", relayUpstream,
+			forwarder, "netstack-bulk", relaySubscriber, relayUpstream, prefix),
 	}
 }
 

@@ -52,14 +52,15 @@ func (r *report) basis() string {
 // label returns the name of a peer for people.
 func label(name string) string {
 	known := map[string]string{
-		"kernel":      "kernel + nft",
-		"c_kernel":    "C relay, one way",
-		"c_router":    "C relay, both ways",
-		"wireguard":   "wireguard-go relay",
-		"netstack":    "gVisor netstack",
-		"all_kernel":  "op25b, one way",
-		"all_router":  "op25b, both ways",
-		"smtp_kernel": "op25b, mail only",
+		"kernel":        "kernel + nft",
+		"c_kernel":      "C relay, one way",
+		"c_router":      "C relay, both ways",
+		"wireguard":     "wireguard-go relay",
+		"netstack":      "gVisor netstack",
+		"netstack_bulk": "gVisor netstack, super-packets",
+		"all_kernel":    "op25b, one way",
+		"all_router":    "op25b, both ways",
+		"smtp_kernel":   "op25b, mail only",
 	}
 	if l, ok := known[name]; ok {
 		return l

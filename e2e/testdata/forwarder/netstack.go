@@ -23,8 +23,9 @@ const (
 	nicUpstream
 )
 
-// route has a network stack forward IPv4 between two interfaces.
-func route(subscriber, upstream, behind string) error {
+// route has a network stack forward IPv4 between two interfaces, in packets or, with
+// bulk, in super-packets.
+func route(subscriber, upstream, behind string, bulk bool) error {
 	prefix, err := netip.ParsePrefix(behind)
 	if err != nil {
 		return fmt.Errorf("read prefix: %w", err)
@@ -35,7 +36,7 @@ func route(subscriber, upstream, behind string) error {
 	})
 	failed := make(chan error, 2*runtime.NumCPU())
 	for id, name := range map[tcpip.NICID]string{nicSubscriber: subscriber, nicUpstream: upstream} {
-		if err := addNIC(s, id, name, failed); err != nil {
+		if err := addNIC(s, id, name, bulk, failed); err != nil {
 			return err
 		}
 	}
@@ -52,8 +53,8 @@ func route(subscriber, upstream, behind string) error {
 
 // addNIC makes the interface and puts it into the stack, with an address: netstack
 // does not route to a NIC that has none. It is RFC 7600's, which means nobody.
-func addNIC(s *netstack.Stack, id tcpip.NICID, name string, failed chan<- error) error {
-	nic, err := openNIC(name, failed)
+func addNIC(s *netstack.Stack, id tcpip.NICID, name string, bulk bool, failed chan<- error) error {
+	nic, err := openNIC(name, bulk, failed)
 	if err != nil {
 		return err
 	}

@@ -29,10 +29,10 @@ type nic struct {
 }
 
 // openNIC makes the interface with one queue for each processor. It is not up.
-func openNIC(name string, failed chan<- error) (*nic, error) {
+func openNIC(name string, bulk bool, failed chan<- error) (*nic, error) {
 	n := &nic{failed: failed}
 	for range runtime.NumCPU() {
-		fd, err := openQueue(name)
+		fd, err := openQueue(name, bulk)
 		if err != nil {
 			return nil, fmt.Errorf("create %s: %w", name, err)
 		}
@@ -41,7 +41,7 @@ func openNIC(name string, failed chan<- error) (*nic, error) {
 	return n, nil
 }
 
-func openQueue(name string) (int, error) {
+func openQueue(name string, bulk bool) (int, error) {
 	const tso = unix.TUN_F_CSUM | unix.TUN_F_TSO4 | unix.TUN_F_TSO6 | unix.TUN_F_TSO_ECN
 	fd, err := unix.Open("/dev/net/tun", unix.O_RDWR|unix.O_CLOEXEC|unix.O_NONBLOCK, 0)
 	if err != nil {
@@ -54,6 +54,9 @@ func openQueue(name string) (int, error) {
 	ifr.SetUint16(unix.IFF_TUN | unix.IFF_NO_PI | unix.IFF_VNET_HDR | unix.IFF_MULTI_QUEUE)
 	if err := unix.IoctlIfreq(fd, unix.TUNSETIFF, ifr); err != nil {
 		return -1, err
+	}
+	if !bulk {
+		return fd, nil
 	}
 	if unix.IoctlSetInt(fd, unix.TUNSETOFFLOAD, tso|unix.TUN_F_USO4|unix.TUN_F_USO6) == nil {
 		return fd, nil
