@@ -27,15 +27,16 @@ func (s *Spec) Refused() (*netipx.IPSet, error) {
 	pools, _ := newTable(entries) // what is there twice is for Compile to refuse
 	var b netipx.IPSetBuilder
 	for f := range pools.families {
-		for from, to := range pools.families[f].each(func(r span) bool {
-			if r.prefix == none {
-				return s.ValidateSource
+		four := f == 0
+		pools.families[f].each(func(r span, last key) {
+			refused := s.ValidateSource
+			if r.prefix != none {
+				refused = !static[r.id]
 			}
-			return !static[r.id]
-		}) {
-			four := f == 0
-			b.AddRange(netipx.IPRangeFrom(from.address(four), to.address(four)))
-		}
+			if refused {
+				b.AddRange(netipx.IPRangeFrom(r.from.address(four), last.address(four)))
+			}
+		})
 	}
 	return build(&b)
 }

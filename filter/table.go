@@ -5,7 +5,6 @@ package filter
 import (
 	"cmp"
 	"encoding/binary"
-	"iter"
 	"math/bits"
 	"net/netip"
 	"slices"
@@ -264,18 +263,14 @@ func (r *ranges) search(k key, lo, hi uint32) *span {
 	return &r.all[lo]
 }
 
-// each yields the first and the last address of every range that is wanted.
-func (r *ranges) each(wanted func(span) bool) iter.Seq2[key, key] {
-	return func(yield func(from, to key) bool) {
-		for i, s := range r.all {
-			to := key{^uint64(0), ^uint64(0)}
-			if i+1 < len(r.all) {
-				to = r.all[i+1].from.before()
-			}
-			if wanted(s) && !yield(s.from, to) {
-				return
-			}
+// each calls f for every range, with its last address.
+func (r *ranges) each(f func(s span, last key)) {
+	for i, s := range r.all {
+		last := key{^uint64(0), ^uint64(0)}
+		if i+1 < len(r.all) {
+			last = r.all[i+1].from.before()
 		}
+		f(s, last)
 	}
 }
 
