@@ -46,8 +46,12 @@ func (o *oracle) tunnel(outer datagram, c chain) judgement {
 		}
 		return forward(filter.ReasonNotTCP)
 	}
+	encapsulation := len(c.rest) - len(carried)
 	inner, defects := readDatagram(carried, c.goesOn())
 	if len(defects) > 0 {
+		if c.fragment != nil && c.depth()+encapsulation > floor {
+			return drop(filter.ReasonTunnelUnreadable, filter.ReasonChainTooLong)
+		}
 		return drop(filter.ReasonTunnelUnreadable)
 	}
 	inner.inner, inner.cut = true, c.goesOn()
@@ -57,7 +61,6 @@ func (o *oracle) tunnel(outer datagram, c chain) judgement {
 			j.reasons[i] = filter.ReasonTunneledPort
 		}
 	}
-	encapsulation := len(c.rest) - len(carried)
 	if end := c.depth() + encapsulation + inner.depth() + 20; c.fragment != nil && end > floor {
 		if j.action == filter.Drop {
 			return drop(append(j.reasons, filter.ReasonChainTooLong)...)
