@@ -41,7 +41,9 @@ func (p *packet) walk() Reason {
 	if r := p.follow(); r != ReasonUnset {
 		return r
 	}
-	if p.fragOffset == 0 && p.reaches(p.l4, p.floor()) {
+	// Behind a later fragment's header nothing is followed, so that this is of a
+	// first fragment.
+	if p.reaches(p.l4, p.floor()) {
 		return ReasonChainTooLong
 	}
 	return ReasonUnset

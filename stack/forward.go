@@ -4,7 +4,6 @@ package stack
 
 import (
 	"errors"
-	"os"
 	"runtime"
 
 	"gvisor.dev/gvisor/pkg/tcpip/header"
@@ -38,17 +37,15 @@ func newWorker(r *Router, d filter.Direction, lane Lane, opts Options) *worker {
 	return w
 }
 
-// run moves packets until the lane is interrupted. The thread stays its own: what
-// the kernel has warm on a processor for this lane stays there.
+// run moves packets until reading fails, as it does once the lane is interrupted;
+// Run has its cause by then, and only the first counts. The thread stays its own:
+// what the kernel has warm on a processor for this lane stays there.
 func (w *worker) run() (err error) {
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
 	defer func() { err = errors.Join(err, w.lane.Close()) }()
 	for {
 		f, err := w.lane.Read()
-		if errors.Is(err, os.ErrClosed) {
-			return nil
-		}
 		if err != nil {
 			return err
 		}

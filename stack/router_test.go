@@ -62,10 +62,13 @@ func TestForwardsInbound(t *testing.T) {
 func TestHopLimitSaturates(t *testing.T) {
 	t.Parallel()
 	b := newBench(t, func(o *Options, _ *filter.Spec) { o.Hop = HopTransparent })
-	p := ft.UDP(dynamic4+":1", server4+":2")
-	b.sub.in <- plain(p.TTL(254).Bytes())
-	if got, want := take(t, b.up), plain(p.TTL(255).Bytes()); !bytes.Equal(got, want) {
-		t.Errorf("got  %x\nwant %x", got, want)
+	for _, p := range []ft.Packet{ft.UDP(dynamic4+":1", server4+":2"), ft.UDP("["+dynamic6+"]:1", "["+server6+"]:2")} {
+		for _, ttl := range []uint8{254, 255} {
+			b.sub.in <- plain(p.TTL(ttl).Bytes())
+			if got, want := take(t, b.up), plain(p.TTL(255).Bytes()); !bytes.Equal(got, want) {
+				t.Errorf("got  %x\nwant %x", got, want)
+			}
+		}
 	}
 }
 
@@ -149,15 +152,19 @@ func TestWriteErrorsAreCountedAndLoggedOnce(t *testing.T) {
 	}
 }
 
-// An answer that cannot be written is lost and counted; the loop goes on.
+// An answer that cannot be written is lost, counted and logged; the loop goes on.
 func TestLostAnswer(t *testing.T) {
 	t.Parallel()
-	b := newBench(t, nil)
+	core, logs := observer.New(zap.WarnLevel)
+	b := newBench(t, func(o *Options, _ *filter.Spec) { o.Log = zap.New(core) })
 	b.sub.broken = syscall.ENOBUFS
 	b.sub.in <- plain(ft.TCP(dynamic4+":40000", server4+":25").Bytes())
 	b.sub.in <- plain(ft.UDP(dynamic4+":1", server4+":2").TTL(0).Bytes())
 	if got := b.fates(2)[DroppedOnWrite]; got != 2 {
 		t.Errorf("%d lost, want 2", got)
+	}
+	if n := logs.Len(); n < 1 || n > 2 {
+		t.Errorf("%d log lines, want one (two if a second went by)", n)
 	}
 }
 
