@@ -193,6 +193,19 @@ func TestCheckLive(t *testing.T) {
 			},
 			code: 0, check: "name op25b-sub", level: "ok", what: "a gateway is running",
 		},
+		{
+			name: "datagrams arrive one by one", prepare: ethtoolInGateway("gro", "on", "rx-udp-gro-forwarding", "off"),
+			code: 0, check: "super-packets dyn0", level: "advice", what: "rx-udp-gro-forwarding is off",
+			fix: "ethtool -K dyn0 rx-udp-gro-forwarding on",
+		},
+		{
+			name: "all arrive in super-packets", prepare: ethtoolInGateway("gro", "on", "rx-udp-gro-forwarding", "on"),
+			code: 0, check: "super-packets dyn0", level: "ok", what: "put together",
+		},
+		{
+			name: "super-packets are chains", prepare: ethtoolInGateway("gro", "on", "rx-udp-gro-forwarding", "on", "rx-gro-list", "on"),
+			code: 0, check: "super-packets dyn0", level: "advice", what: "rx-gro-list is on", fix: "ethtool -K dyn0 rx-gro-list off",
+		},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -220,6 +233,36 @@ func TestCheckLive(t *testing.T) {
 				t.Errorf("check has changed the machine (-before +after):\n%s", diff)
 			}
 		})
+	}
+}
+
+// TestCheckLiveNoAdvice gives none where it would not matter.
+func TestCheckLiveNoAdvice(t *testing.T) {
+	t.Parallel()
+	n := newNetwork(t, lab.Options{})
+	for name, tt := range map[string]struct {
+		features []string
+		config   lab.ConfigOptions
+	}{
+		"a veth as it is":  {[]string{"gro", "off"}, lab.ConfigOptions{}},
+		"offload off":      {[]string{"gro", "on"}, lab.ConfigOptions{Offload: "off"}},
+		"only mail enters": {[]string{"gro", "on"}, lab.ConfigOptions{Capture: "smtp"}},
+	} {
+		ethtoolInGateway(tt.features...)(t, n)
+		out := op25b(t, n.Gateway, "check", "--live", "-c", writeConfig(t, n.GatewayConfig(tt.config)))
+		wantExit(t, out, 0)
+		if strings.Contains(out.stdout, "super-packets") {
+			t.Errorf("%s: advice about super-packets:\n%s", name, out.stdout)
+		}
+	}
+}
+
+// ethtoolInGateway returns what sets features of the dynamic subscribers' interface.
+func ethtoolInGateway(features ...string) func(*testing.T, *lab.Network) {
+	return func(t *testing.T, n *lab.Network) {
+		t.Helper()
+		needTools(t, "ethtool")
+		setFeatures(t, n.Gateway, lab.LinkDynamic, strings.Join(features, " "))
 	}
 }
 

@@ -20,6 +20,8 @@ type Level string
 const (
 	// LevelOK is as it should be.
 	LevelOK Level = "ok"
+	// LevelAdvice is as it should be, and could be faster.
+	LevelAdvice Level = "advice"
 	// LevelWarn works, but not as well or not for everybody.
 	LevelWarn Level = "warn"
 	// LevelFail keeps the gateway from running.

@@ -33,6 +33,7 @@ func onlyIn() map[string][]string {
 		"golang.zx2c4.com/wireguard/tun":      {"op25b/tunnel"},
 		"github.com/vishvananda/netlink":      {"op25b/tunnel", "op25b/lab"},
 		"github.com/google/nftables":          {"op25b/tunnel"},
+		"github.com/safchain/ethtool":         {"op25b/tunnel"},
 		"gvisor.dev/gvisor/pkg/tcpip/stack":   {"op25b/stack"},
 		"gvisor.dev/gvisor/pkg/tcpip/network": {"op25b/stack"},
 	}
