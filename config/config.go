@@ -142,7 +142,7 @@ func Default() Config {
 			Upstream:   "op25b-up",
 			Offload:    FeatureAuto,
 			IOUring:    FeatureAuto,
-			BusyPoll:   50,
+			BusyPoll:   100,
 		},
 		Forwarding: Forwarding{
 			Capture:          CaptureAll,

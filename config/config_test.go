@@ -21,7 +21,7 @@ func TestDefault(t *testing.T) {
 		"tunnel.queues":                     "auto",
 		"tunnel.offload":                    "auto",
 		"tunnel.addresses":                  "[]",
-		"tunnel.busy_poll":                  "50",
+		"tunnel.busy_poll":                  "100",
 		"tunnel.io_uring":                   "auto",
 		"forwarding.capture":                "all",
 		"forwarding.return_path":            "kernel",

@@ -148,7 +148,7 @@ func TestLoadGood(t *testing.T) {
 		"other.yaml": {
 			Interfaces: Interfaces{Subscriber: []string{"eth1", "eth2.100"}, Upstream: "bond0"},
 			Tunnel: Tunnel{
-				Subscriber: "sub0", Upstream: "up0", MTU: 9000, Queues: 4, Offload: FeatureOn, IOUring: FeatureAuto, BusyPoll: 50,
+				Subscriber: "sub0", Upstream: "up0", MTU: 9000, Queues: 4, Offload: FeatureOn, IOUring: FeatureAuto, BusyPoll: 100,
 				Addresses: []netip.Addr{netip.MustParseAddr("203.0.113.1")},
 			},
 			Forwarding: Forwarding{

@@ -66,13 +66,14 @@ func (p *Plan) divertRules() (chains []string, rules []divertRule) {
 	}
 	if len(p.Capture) > 0 {
 		chains = append(chains, "divert", "outbound4", "outbound6")
+		// Where it goes is asked last, and of little: that takes a look at the
+		// routing table.
+		add("divert", "fib daddr type local return", isLocal(), verdict(expr.VerdictReturn))
 		add("divert", fmt.Sprintf("meta mark set meta mark & %#08x ^ %#08x notrack", ^uint32(markMask), mark), setMark(), notrack())
 		addCapture(add, "outbound", "divert", p.Capture, "dport", 2)
 	}
 	for _, iface := range p.Subscribers {
-		from := fmt.Sprintf("iifname %q fib daddr type != local", iface)
-		words := slices.Concat(meta(expr.MetaKeyIIFNAME), compare(expr.CmpOpEq, ifname(iface)...), notLocal())
-		p.divertFrom(add, from, words, "outbound")
+		p.divertFrom(add, iface, "outbound")
 	}
 	add("prerouting", fmt.Sprintf("iifname %q notrack", p.SubscriberPort),
 		meta(expr.MetaKeyIIFNAME), compare(expr.CmpOpEq, ifname(p.SubscriberPort)...), notrack())
@@ -80,22 +81,24 @@ func (p *Plan) divertRules() (chains []string, rules []divertRule) {
 		chains = append(chains, "divert_inbound", "inbound4", "inbound6")
 		// Tracked on this pass, as with capture: all: it is the only one on
 		// which a stateful firewall can tell an answer from an intrusion.
+		add("divert_inbound", "fib daddr type local return", isLocal(), verdict(expr.VerdictReturn))
 		add("divert_inbound", fmt.Sprintf("meta mark set meta mark & %#08x ^ %#08x", ^uint32(markMask), mark), setMark())
 		addCapture(add, "inbound", "divert_inbound", p.Capture, "sport", 0)
-		from := fmt.Sprintf("iifname %q fib daddr type != local", p.Upstream)
-		words := slices.Concat(meta(expr.MetaKeyIIFNAME), compare(expr.CmpOpEq, ifname(p.Upstream)...), notLocal())
-		p.divertFrom(add, from, words, "inbound")
+		p.divertFrom(add, p.Upstream, "inbound")
 	}
 	return append(chains, "prerouting"), rules
 }
 
 type addRule func(chain, text string, words ...[]expr.Any)
 
-// divertFrom sends everything that matches from, or only what could be mail.
-func (p *Plan) divertFrom(add addRule, from string, words []expr.Any, chain string) {
+// divertFrom sends everything that comes in by iface and is to be forwarded, or
+// only what could be mail.
+func (p *Plan) divertFrom(add addRule, iface, chain string) {
+	from := fmt.Sprintf("iifname %q", iface)
+	words := slices.Concat(meta(expr.MetaKeyIIFNAME), compare(expr.CmpOpEq, ifname(iface)...))
 	if len(p.Capture) == 0 {
-		add("prerouting", fmt.Sprintf("%s meta mark set meta mark & %#08x ^ %#08x notrack", from, ^uint32(markMask), mark),
-			words, setMark(), notrack())
+		add("prerouting", fmt.Sprintf("%s fib daddr type != local meta mark set meta mark & %#08x ^ %#08x notrack", from, ^uint32(markMask), mark),
+			words, notLocal(), setMark(), notrack())
 		return
 	}
 	add("prerouting", from+" meta nfproto ipv4 jump "+chain+"4", words, ipv4(), jump(chain+"4"))
@@ -140,9 +143,12 @@ func goTo(chain string) []expr.Any {
 	return []expr.Any{&expr.Verdict{Kind: expr.VerdictGoto, Chain: chain}}
 }
 
-func notLocal() []expr.Any {
+func isLocal() []expr.Any  { return destinationType(expr.CmpOpEq) }
+func notLocal() []expr.Any { return destinationType(expr.CmpOpNeq) }
+
+func destinationType(op expr.CmpOp) []expr.Any {
 	fib := &expr.Fib{Register: 1, FlagDADDR: true, ResultADDRTYPE: true}
-	return append([]expr.Any{fib}, compare(expr.CmpOpNeq, native(unix.RTN_LOCAL)...)...)
+	return append([]expr.Any{fib}, compare(op, native(unix.RTN_LOCAL)...)...)
 }
 
 func fragmentExists() []expr.Any {

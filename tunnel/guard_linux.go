@@ -61,7 +61,6 @@ func (p *Plan) guardScript() string {
 	line("\t\tip frag-off & 0x1fff >= 10 return")
 	line("\t\tip frag-off & 0x1fff != 0 drop")
 	line("\t\t@th,104,8 >= 0 tcp dport != @ports return")
-	line("\t\ttcp flags & (syn | ack) != syn return")
 	line("\t\ttcp flags & (syn | rst | ack) == syn reject with tcp reset")
 	line("\t\tdrop")
 	line("\t}")
@@ -71,11 +70,11 @@ func (p *Plan) guardScript() string {
 	line("\t\tfrag frag-off != 0 drop")
 	line("\t\tmeta l4proto != tcp return")
 	line("\t\t@th,104,8 >= 0 tcp dport != @ports return")
-	line("\t\ttcp flags & (syn | ack) != syn return")
 	line("\t\ttcp flags & (syn | rst | ack) == syn reject with tcp reset")
 	line("\t\tdrop")
 	line("\t}")
 	line("\tchain subscriber {")
+	line("\t\ttcp flags & (syn | ack) != syn return")
 	line("\t\toifname %q return", p.SubscriberPort)
 	line("\t\tip saddr @sources4 jump guard4")
 	line("\t\tip6 saddr @sources6 jump guard6")
@@ -224,12 +223,14 @@ func buildGuard(conn *nftables.Conn, plan *Plan, sets []guardSet) error {
 		// what cannot be read must not match here, and falls through to the drop.
 		add(c, load(transport, 13, 1), compare(expr.CmpOpGte, 0),
 			tcp(), load(transport, 2, 2), notIn(byName["ports"]), verdict(expr.VerdictReturn))
-		add(c, tcp(), load(transport, 13, 1), mask(tcpSYN|tcpACK), compare(expr.CmpOpNeq, tcpSYN), verdict(expr.VerdictReturn))
 		add(c, tcp(), load(transport, 13, 1), mask(tcpSYN|tcpACK|tcpRST), compare(expr.CmpOpEq, tcpSYN),
 			[]expr.Any{&expr.Reject{Type: unix.NFT_REJECT_TCP_RST}})
 		add(c, verdict(expr.VerdictDrop))
 	}
 
+	// Most packets end here. The flags can be read in first fragments that hold
+	// them only, and no later one that is let pass writes over them.
+	add(subscriber, tcp(), load(transport, 13, 1), mask(tcpSYN|tcpACK), compare(expr.CmpOpNeq, tcpSYN), verdict(expr.VerdictReturn))
 	add(subscriber, meta(expr.MetaKeyOIFNAME), compare(expr.CmpOpEq, ifname(plan.SubscriberPort)...), verdict(expr.VerdictReturn))
 	add(subscriber, ipv4(), load(network, 12, 4), in(byName["sources4"]), jump("guard4"))
 	add(subscriber, ipv6(), load(network, 8, 16), in(byName["sources6"]), jump("guard6"))
@@ -353,7 +354,7 @@ func (h *Host) guardPresent() bool {
 	}
 	table := &nftables.Table{Name: guardTable, Family: nftables.TableFamilyINet}
 	for chain, want := range map[string]int{
-		"forward": len(h.plan.Subscribers), "subscriber": 3, "guard4": 8, "guard6": 8,
+		"forward": len(h.plan.Subscribers), "subscriber": 4, "guard4": 7, "guard6": 7,
 	} {
 		rules, err := conn.GetRules(table, &nftables.Chain{Name: chain, Table: table})
 		if err != nil || len(rules) != want {

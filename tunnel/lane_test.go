@@ -15,6 +15,7 @@ import (
 
 // lanes runs f with each way to read and write frames.
 func lanes(t *testing.T, f func(t *testing.T, o LaneOptions)) {
+	t.Helper()
 	for name, o := range map[string]LaneOptions{
 		"one by one": {}, "one by one, busy": {BusyPoll: 50 * time.Microsecond},
 		"io_uring": {Batch: true}, "io_uring, busy": {Batch: true, BusyPoll: 50 * time.Microsecond},
@@ -66,6 +67,7 @@ func turnBack(frame []byte) {
 // frames are there at once.
 func TestLaneKeepsOrder(t *testing.T) {
 	lanes(t, func(t *testing.T, o LaneOptions) {
+		t.Helper()
 		inNamespace(t, func() {
 			from, to := openTwo(t)
 			l := NewLane(from.Queues()[0], to.Queues()[0], o)
@@ -116,6 +118,7 @@ func TestLaneKeepsOrder(t *testing.T) {
 
 func TestLaneIsInterrupted(t *testing.T) {
 	lanes(t, func(t *testing.T, o LaneOptions) {
+		t.Helper()
 		inNamespace(t, func() {
 			from, to := openTwo(t)
 			l := NewLane(from.Queues()[0], to.Queues()[0], o)
@@ -146,6 +149,7 @@ func TestLaneUnused(t *testing.T) {
 // What the kernel does not take is told of, if not at once.
 func TestLaneTellsOfLosses(t *testing.T) {
 	lanes(t, func(t *testing.T, o LaneOptions) {
+		t.Helper()
 		inNamespace(t, func() {
 			from, to := openTwo(t)
 			l := NewLane(from.Queues()[0], to.Queues()[0], o)
@@ -186,6 +190,7 @@ func TestLaneTellsOfLosses(t *testing.T) {
 
 func TestLaneSeesTheDeviceGo(t *testing.T) {
 	lanes(t, func(t *testing.T, o LaneOptions) {
+		t.Helper()
 		inNamespace(t, func() {
 			from, to := openTwo(t)
 			l := NewLane(from.Queues()[0], to.Queues()[0], o)
@@ -208,6 +213,7 @@ func TestLaneSeesTheDeviceGo(t *testing.T) {
 
 func TestLaneAllocatesNothing(t *testing.T) {
 	lanes(t, func(t *testing.T, o LaneOptions) {
+		t.Helper()
 		inNamespace(t, func() {
 			from, to := openTwo(t)
 			l := NewLane(from.Queues()[0], to.Queues()[0], o)
@@ -224,7 +230,9 @@ func TestLaneAllocatesNothing(t *testing.T) {
 					t.Error(err)
 				}
 				l.Forward(frame)
-				l.Lost()
+				if n, why := l.Lost(); n > 0 {
+					t.Errorf("%d lost: %v", n, why)
+				}
 			})
 			if allocs != 0 {
 				t.Errorf("%v allocations a frame", allocs)
