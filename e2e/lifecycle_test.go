@@ -379,8 +379,10 @@ func openedByFragments(t testing.TB, n *lab.Network) (opened []string) {
 	if err != nil {
 		t.Fatalf("send fragments: %v", err)
 	}
-	// What is answered is answered before this, which opens a connection as well.
+	// What is answered is answered before this, which opens a connection as well,
+	// and tcpdump writes it down before.
 	wantConnected(t, n.Dynamic, at(a.Internet, lab.PortEcho))
+	seen.waitOutput(t, fmt.Sprintf("%s.%d > ", a.Internet, lab.PortEcho))
 	said := seen.stop(t, 1)
 	for port, name := range ports {
 		if strings.Contains(said, fmt.Sprintf(".25 > %s.%d:", a.Dynamic, port)) {
