@@ -50,9 +50,11 @@ func (f frame) checksum() filter.Checksum {
 
 // complete turns a partial checksum into a whole one, as the device would
 // have done. It leaves super-packets alone: their segments have a checksum each.
+// It writes nothing into the network header, whatever the virtio_net_hdr says: the
+// packet was judged by that.
 func (f frame) complete() {
 	pkt := f.packet()
-	if f[0]&flagNeedsChecksum == 0 || f.segmented() || f.checksumAt()+2 > len(pkt) {
+	if f[0]&flagNeedsChecksum == 0 || f.segmented() || f.checksumAt()+2 > len(pkt) || f.checksumStart() < networkSize(pkt) {
 		return
 	}
 	// The field holds the sum of the pseudo-header, so it takes part.
@@ -62,6 +64,15 @@ func (f frame) complete() {
 	}
 	binary.BigEndian.PutUint16(pkt[f.checksumAt():], sum)
 	clear(f[:HeaderSize])
+}
+
+// networkSize returns the length of the packet's network header, IPv6 extension
+// headers left out.
+func networkSize(pkt []byte) int {
+	if header.IPVersion(pkt) == header.IPv4Version {
+		return int(header.IPv4(pkt).HeaderLength())
+	}
+	return header.IPv6MinimumSize
 }
 
 // size returns the length of the largest IP packet that will be on the wire:

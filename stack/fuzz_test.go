@@ -477,6 +477,10 @@ func reference(f frame) frame {
 	if f[0]&1 == 0 || f[1] != 0 || at+2 > len(f)-HeaderSize {
 		return out
 	}
+	first := f[HeaderSize]
+	if ihl := int(first%16) * 4; first/16 == 4 && start < ihl || first/16 != 4 && start < 40 {
+		return out // inside the network header there is no transport checksum
+	}
 	sum := uint64(0)
 	for i, b := range f[HeaderSize+start:] {
 		sum += uint64(b) << (8 * (1 - i%2))

@@ -81,10 +81,25 @@ func TestSurvivorsHeaderAtTheEnd(t *testing.T) {
 		}
 	}
 	for at, want := range map[int]byte{38: 0, 39: flagNeedsChecksum} {
-		f := frame(vnet(make([]byte, 40), gsoNone, 0, 20, at-20))
+		f := frame(vnet(append([]byte{0x45}, make([]byte, 39)...), gsoNone, 0, 20, at-20))
 		f.complete()
 		if f[0] != want {
 			t.Errorf("a checksum at %d of 40: flags %d, want %d", at, f[0], want)
+		}
+	}
+}
+
+// A virtio_net_hdr that points into the network header changes nothing there.
+func TestChecksumInNetworkHeader(t *testing.T) {
+	t.Parallel()
+	for first, starts := range map[byte]map[int]bool{0x45: {19: false, 20: true}, 0x46: {23: false, 24: true}, 0x60: {39: false, 40: true}} {
+		for start, want := range starts {
+			pkt := append([]byte{first}, make([]byte, 79)...)
+			f := frame(vnet(pkt, gsoNone, 0, start, 16))
+			f.complete()
+			if got := f[0] == 0; got != want {
+				t.Errorf("%#x, start %d: completed is %t, want %t", first, start, got, want)
+			}
 		}
 	}
 }
