@@ -22,6 +22,12 @@ func TestCompileRefuses(t *testing.T) {
 		want   []string
 	}{
 		{
+			"a router address of one link", func(s *filter.Spec) {
+				s.Router = []netip.Addr{netip.MustParseAddr("2001:db8::1%eth0")}
+			},
+			[]string{"compile router address: 2001:db8::1%eth0 is no unicast address"},
+		},
+		{
 			"no port", func(s *filter.Spec) { s.Ports = nil },
 			[]string{"compile policy: no port is blocked"},
 		},
