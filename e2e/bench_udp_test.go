@@ -201,6 +201,20 @@ type messageHeader struct {
 	_      [4]byte
 }
 
+// sendMessages sends them in one call and returns how many the kernel took. A full
+// queue takes none, and is no error.
+func sendMessages(fd int, messages []messageHeader) (int, error) {
+	sent, _, errno := unix.Syscall6(unix.SYS_SENDMMSG, uintptr(fd), uintptr(unsafe.Pointer(&messages[0])), uintptr(len(messages)), 0, 0, 0)
+	switch errno {
+	case 0:
+		return int(sent), nil
+	case unix.ENOBUFS, unix.EAGAIN, unix.EINTR:
+		return 0, nil
+	default:
+		return 0, errno
+	}
+}
+
 // source sends UDP packets of one size from one socket, many a call.
 type source struct {
 	fd       int
@@ -231,14 +245,6 @@ func (s *source) close() { unix.Close(s.fd) }
 
 // send sends n packets, a batch at most, and returns how many the kernel took.
 func (s *source) send(n int) (int, error) {
-	sent, _, errno := unix.Syscall6(unix.SYS_SENDMMSG, uintptr(s.fd), uintptr(unsafe.Pointer(&s.messages[0])), uintptr(n), 0, 0, 0)
-	runtime.KeepAlive(s)
-	switch errno {
-	case 0:
-		return int(sent), nil
-	case unix.ENOBUFS, unix.EAGAIN, unix.EINTR:
-		return 0, nil
-	default:
-		return 0, errno
-	}
+	defer runtime.KeepAlive(s)
+	return sendMessages(s.fd, s.messages[:n])
 }

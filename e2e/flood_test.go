@@ -14,7 +14,6 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
-	"unsafe"
 
 	"golang.org/x/sys/unix"
 	"gvisor.dev/gvisor/pkg/tcpip/header"
@@ -88,7 +87,7 @@ func BenchmarkFlood(b *testing.B) {
 			sent, back := measureAnswers(b, n, f, rate, seconds)
 			found.add(answered, "SYN/s", sent/float64(seconds))
 			found.add(answered, "answered/sent", back/sent)
-			stop(b, g)
+			halt(b, g)
 
 			g = startGateway(b, n, lab.ConfigOptions{})
 			bulk := func(name string, rate float64) {
@@ -107,7 +106,7 @@ func BenchmarkFlood(b *testing.B) {
 				}`)
 			bulk(dropped, rate)
 			mustRun(b, n.Gateway, "nft", "delete", "table", "netdev", "flood")
-			stop(b, g)
+			halt(b, g)
 		}
 	}
 	b.ReportMetric(0, "ns/op") // of no interest
@@ -118,13 +117,6 @@ func BenchmarkFlood(b *testing.B) {
 	b.ReportMetric(of(dropped, quiet), "kept-by-sending")
 	b.ReportMetric(of(flooded, dropped), "kept-by-gateway")
 	found.print()
-}
-
-func stop(b *testing.B, g *lab.Gateway) {
-	b.Helper()
-	if err := g.Stop(); err != nil {
-		b.Fatal(err)
-	}
 }
 
 // measureAnswers counts the packets that come back to the flooder. Nothing else does.
@@ -280,18 +272,11 @@ func (f *synFlood) pace(rate float64, n int) (sent uint64, err error) {
 }
 
 func (f *synFlood) send(n int) (int, error) {
+	defer runtime.KeepAlive(f)
 	n = min(n, len(f.messages)-f.next)
-	sent, _, errno := unix.Syscall6(unix.SYS_SENDMMSG, uintptr(f.fd), uintptr(unsafe.Pointer(&f.messages[f.next])), uintptr(n), 0, 0, 0)
-	runtime.KeepAlive(f)
-	switch errno {
-	case 0:
-		f.next = (f.next + int(sent)) % len(f.messages)
-		return int(sent), nil
-	case unix.ENOBUFS, unix.EAGAIN, unix.EINTR:
-		return 0, nil
-	default:
-		return 0, errno
-	}
+	sent, err := sendMessages(f.fd, f.messages[f.next:f.next+n])
+	f.next = (f.next + sent) % len(f.messages)
+	return sent, err
 }
 
 // resets are the RSTs that come in by a node's link.

@@ -83,7 +83,7 @@ func measureMemory(b *testing.B, n *lab.Network, found *samples) {
 	}
 	found.add("memory, under load", "MiB at most", memory(t)["rss_peak"])
 	found.add("memory, under load", "Gbit/s beside the flood", moved.bits/1e9)
-	stop(b, g)
+	halt(b, g)
 }
 
 func measureStarts(b *testing.B, n *lab.Network, found *samples) {

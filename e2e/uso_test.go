@@ -204,9 +204,7 @@ func measureArrival(b *testing.B, n *lab.Network, a arrival, seconds int, found 
 		b.Fatalf("send: %v", err)
 	}
 	_ = sink.Close()
-	if err := g.Stop(); err != nil {
-		b.Fatal(err)
-	}
+	halt(b, g)
 	name := "UDP, " + a.name
 	found.add(name, "datagrams/s", arrived/took.Seconds())
 	found.add(name, "s of machine/million", machine/(arrived/1e6))
@@ -237,53 +235,9 @@ func measureSegments(b *testing.B, n *lab.Network, features string, seconds int,
 	spent := t.meter()
 	moved := iperf(b, n.Dynamic, n.Internet, at(lab.IPv4.Addrs().Internet, portIperf), fmt.Sprintf("-t %d", seconds))
 	machine, process := spent()
-	if err := g.Stop(); err != nil {
-		b.Fatal(err)
-	}
+	halt(b, g)
 	name := "TCP, segments, " + features
 	found.add(name, "Gbit/s", moved.bits/1e9)
 	found.add(name, "s of machine/GB", machine/(moved.octets/1e9))
 	found.add(name, "s of process/GB", process/(moved.octets/1e9))
-}
-
-// samples are what a benchmark of a few figures found, by what was measured.
-type samples struct {
-	names  []string // in order
-	units  map[string][]string
-	values map[string][]float64 // by name and unit
-}
-
-func newSamples() *samples {
-	return &samples{units: map[string][]string{}, values: map[string][]float64{}}
-}
-
-func (s *samples) add(name, unit string, value float64) {
-	key := name + "\x00" + unit
-	if len(s.values[key]) == 0 {
-		if len(s.units[name]) == 0 {
-			s.names = append(s.names, name)
-		}
-		s.units[name] = append(s.units[name], unit)
-	}
-	s.values[key] = append(s.values[key], value)
-}
-
-// median returns the median of what was added, or 0.
-func (s *samples) median(name, unit string) float64 {
-	all := s.values[name+"\x00"+unit]
-	if len(all) == 0 {
-		return 0
-	}
-	return median(all)
-}
-
-// print writes the medians, a line for each name.
-func (s *samples) print() {
-	for _, name := range s.names {
-		var b strings.Builder
-		for _, unit := range s.units[name] {
-			fmt.Fprintf(&b, "  %s %s", short(s.median(name, unit)), unit)
-		}
-		fmt.Printf("%-55s%s  (medians of %d)\n", name, b.String(), len(s.values[name+"\x00"+s.units[name][0]]))
-	}
 }

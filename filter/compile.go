@@ -103,44 +103,46 @@ func checkRouter(addresses []netip.Addr) error {
 	return errors.Join(errs...)
 }
 
-func (p *Policy) addPools(pools []Pool) error {
+func (p *Policy) addPools(pools []Pool) (err error) {
 	var errs []error
-	var entries []entry
-	for i, pool := range pools {
+	prefixes := make([][]netip.Prefix, 0, len(pools))
+	for _, pool := range pools {
 		p.poolNames = append(p.poolNames, pool.Name)
 		if pool.Response > RespondDrop {
 			errs = append(errs, fmt.Errorf("compile pool %q: no such response: %d", pool.Name, pool.Response))
 		}
 		p.classes = append(p.classes, pool.class())
-		more, err := checkedEntries(fmt.Sprintf("compile pool %q", pool.Name), pool.Prefixes, i)
-		errs = append(errs, err)
-		entries = append(entries, more...)
+		prefixes = append(prefixes, pool.Prefixes)
 	}
-	var twice [][2]entry
-	p.pools, twice = newTable(entries)
-	for _, t := range twice {
-		errs = append(errs, fmt.Errorf("compile pool %q: %s is in pool %q already",
-			p.poolNames[t[1].id], t[1].prefix, p.poolNames[t[0].id]))
-	}
-	return errors.Join(errs...)
+	p.pools, err = compileTable("pool", p.poolNames, prefixes)
+	return errors.Join(append(errs, err)...)
 }
 
-func (p *Policy) addRelays(relays []Relay) error {
+func (p *Policy) addRelays(relays []Relay) (err error) {
+	prefixes := make([][]netip.Prefix, 0, len(relays))
+	for _, relay := range relays {
+		p.relayNames = append(p.relayNames, relay.Name)
+		prefixes = append(prefixes, relay.Prefixes)
+	}
+	p.relays, err = compileTable("relay", p.relayNames, prefixes)
+	return err
+}
+
+// compileTable makes a table of the prefixes of pools, or of relays: those of
+// names[i] have i as their id. kind says in errors which.
+func compileTable(kind string, names []string, prefixes [][]netip.Prefix) (table, error) {
 	var errs []error
 	var entries []entry
-	for i, relay := range relays {
-		p.relayNames = append(p.relayNames, relay.Name)
-		more, err := checkedEntries(fmt.Sprintf("compile relay %q", relay.Name), relay.Prefixes, i)
+	for i, name := range names {
+		more, err := checkedEntries(fmt.Sprintf("compile %s %q", kind, name), prefixes[i], i)
 		errs = append(errs, err)
 		entries = append(entries, more...)
 	}
-	var twice [][2]entry
-	p.relays, twice = newTable(entries)
-	for _, t := range twice {
-		errs = append(errs, fmt.Errorf("compile relay %q: %s is in relay %q already",
-			p.relayNames[t[1].id], t[1].prefix, p.relayNames[t[0].id]))
+	t, twice := newTable(entries)
+	for _, e := range twice {
+		errs = append(errs, fmt.Errorf("compile %s %q: %s is in %s %q already", kind, names[e[1].id], e[1].prefix, kind, names[e[0].id]))
 	}
-	return errors.Join(errs...)
+	return t, errors.Join(errs...)
 }
 
 // checkedEntries makes entries of the prefixes that can be looked up; doing says

@@ -48,6 +48,10 @@ func Cleanup(table int) (removed []string, err error) {
 	return removed, errors.Join(errs...)
 }
 
+// deathRattle is how long the interface of a gateway that was killed may stay: the
+// kernel gives back in the background what io_uring held.
+const deathRattle = 2 * time.Second
+
 // Running reports whether a gateway holds the TUN interface name in this network
 // namespace, and its process id where that can be seen. It waits for the interface
 // of one that was killed to go.

@@ -5,7 +5,6 @@ package tunnel
 import (
 	"errors"
 	"fmt"
-	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -16,19 +15,17 @@ const clonePath = "/dev/net/tun"
 // (linux/if_tun.h), so that a second gateway never attaches to the first one's.
 const iffTunExcl = 0x8000
 
-// deathRattle is how long the interface of a gateway that was killed may stay: the
-// kernel gives back in the background what io_uring held.
-const deathRattle = 2 * time.Second
-
 // create makes the TUN interface name, which must not exist, and returns the
 // blocking descriptor of its first queue. It waits for one that is going away.
 func create(name string) (int, error) {
-	for begun := time.Now(); ; time.Sleep(5 * time.Millisecond) {
-		fd, err := openQueue(name, iffTunExcl)
-		if !errors.Is(err, unix.EBUSY) || Holder(name) != 0 || time.Since(begun) > deathRattle {
-			return fd, err
-		}
+	fd, err := openQueue(name, iffTunExcl)
+	if !errors.Is(err, unix.EBUSY) {
+		return fd, err
 	}
+	if _, running := Running(name); running {
+		return -1, err
+	}
+	return openQueue(name, iffTunExcl)
 }
 
 // attach opens one more queue of it.
@@ -83,7 +80,7 @@ func attachHint(name string, err error) error {
 
 // takenBy says who has the interface name.
 func takenBy(name string) string {
-	if pid, running := Running(name); running && pid != 0 {
+	if pid := Holder(name); pid != 0 {
 		return fmt.Sprintf("process %d has the interface %s", pid, name)
 	}
 	return fmt.Sprintf("an interface named %s exists already", name)

@@ -42,7 +42,7 @@ type remedy struct {
 }
 
 // remedies come in the order in which they must be typed. The gains are those of
-// BenchmarkReceive in e2e; see docs/config.md.
+// BenchmarkReceive in e2e; see docs/live.md.
 func remedies() []remedy {
 	return []remedy{
 		{featureLRO, false, "lro", "TCP segments are put together for good, and what does not fit the next link's MTU is lost"},

@@ -70,10 +70,7 @@ func run() int {
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
-	work := mutateAll
-	if o.branches {
-		o.literals, work = false, findBranches
-	}
+	o.literals = o.literals && !o.branches
 	var mutants []mutant
 	for _, files := range packages(flag.Args()) {
 		more, err := work(ctx, files, o)
@@ -99,8 +96,8 @@ func packages(files []string) [][]string {
 	return all
 }
 
-// mutateAll makes the mutants of all files and tests them.
-func mutateAll(ctx context.Context, files []string, o options) ([]mutant, error) {
+// work makes the mutants of one package's files and finds out what becomes of them.
+func work(ctx context.Context, files []string, o options) ([]mutant, error) {
 	dir, err := os.MkdirTemp("", "op25b-mutate-")
 	if err != nil {
 		return nil, err
@@ -113,6 +110,9 @@ func mutateAll(ctx context.Context, files []string, o options) ([]mutant, error)
 	shared, err := build(ctx, filepath.Join(dir, "shared"), overlay)
 	if err != nil {
 		return nil, fmt.Errorf("build with all mutants: %w", err)
+	}
+	if o.branches {
+		return findBranches(ctx, dir, shared, mutants, o)
 	}
 	if !passes(ctx, shared, o, nil) {
 		return nil, errors.New("the tests fail without any mutant")
@@ -145,20 +145,7 @@ func read(files []string, o options) ([]mutant, map[string][]byte, error) {
 
 // findBranches runs the tests once and counts as survivors what they cannot
 // notice, because the place never goes the other way.
-func findBranches(ctx context.Context, files []string, o options) ([]mutant, error) {
-	dir, err := os.MkdirTemp("", "op25b-mutate-")
-	if err != nil {
-		return nil, err
-	}
-	defer os.RemoveAll(dir)
-	mutants, overlay, err := read(files, o)
-	if err != nil {
-		return nil, err
-	}
-	tests, err := build(ctx, filepath.Join(dir, "shared"), overlay)
-	if err != nil {
-		return nil, err
-	}
+func findBranches(ctx context.Context, dir string, tests binary, mutants []mutant, o options) ([]mutant, error) {
 	taken := filepath.Join(dir, "taken")
 	if err := os.WriteFile(taken, nil, 0o600); err != nil {
 		return nil, err
