@@ -3,6 +3,7 @@
 package filter_test
 
 import (
+	"encoding/binary"
 	"fmt"
 	"math/rand/v2"
 	"net/netip"
@@ -45,29 +46,36 @@ func BenchmarkCompile(b *testing.B) {
 	}
 }
 
-// largeSpec has n prefixes, half of them per family, every eighth static.
+// largeSpec has n prefixes, half of them per family, every eighth static: from /24
+// to /32 and from /48 to /64, one behind the other, each as near as it can be.
 func largeSpec(n int) filter.Spec {
 	s := plain()
 	s.BlockInboundSourcePort = true
-	dynamic, static := &s.Pools[0], &s.Pools[1]
+	next4, next6 := uint64(10)<<24, uint64(0x20010c00)<<32 // digits
 	for i := range n {
-		pool := dynamic
+		pool := &s.Pools[0]
 		if i%8 == 7 {
-			pool = static
+			pool = &s.Pools[1]
 		}
-		pool.Prefixes = append(pool.Prefixes, largePrefix(i))
+		var prefix netip.Prefix
+		if k := i / 2; i%2 == 0 {
+			length := 24 + k%9
+			next4 = align(next4, 32-length)
+			prefix = netip.PrefixFrom(netip.AddrFrom4([4]byte(binary.BigEndian.AppendUint32(nil, uint32(next4)))), length)
+			next4 += 1 << (32 - length)
+		} else {
+			length := 48 + k%17
+			next6 = align(next6, 64-length)
+			prefix = netip.PrefixFrom(netip.AddrFrom16([16]byte(binary.BigEndian.AppendUint64(binary.BigEndian.AppendUint64(nil, next6), 0))), length)
+			next6 += 1 << (64 - length)
+		}
+		pool.Prefixes = append(pool.Prefixes, prefix)
 	}
 	return s
 }
 
-// largePrefix is the i-th /28 of 10.0.0.0/8 or the i-th /56 of 2001:c00::/24.
-func largePrefix(i int) netip.Prefix {
-	k := i / 2
-	if i%2 == 0 {
-		return netip.PrefixFrom(netip.AddrFrom4([4]byte{10, byte(k >> 12), byte(k >> 4), byte(k << 4)}), 28) // digits
-	}
-	return netip.PrefixFrom(netip.AddrFrom16([16]byte{0x20, 1, 0xc, byte(k >> 24), byte(k >> 16), byte(k >> 8), byte(k)}), 56) // digits
-}
+// align returns the next number from n on that ends in so many zero bits.
+func align(n uint64, zeros int) uint64 { return (n + 1<<zeros - 1) >> zeros << zeros }
 
 // trafficShape is a kind of packet to decide about.
 type trafficShape struct {
@@ -142,7 +150,7 @@ func (s trafficShape) packets(spec filter.Spec) [][]byte {
 		if !a.Is4() || !b.Is6() {
 			continue
 		}
-		p := s.build(a.Next().String(), b.Next().String())
+		p := s.build(a.String(), b.String())
 		pkt := p.Bytes()
 		if s.piece != nil {
 			pkt = s.piece(p)

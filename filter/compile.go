@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
-	"slices"
 )
 
 // Response is what a dynamic pool's subscribers get for a refused connection.
@@ -60,8 +59,8 @@ type Spec struct {
 }
 
 // limit is how many pools, and how many relays, a policy may name: identifiers
-// have 16 bits.
-const limit = 1 << 16
+// have 16 bits, and one of them stands for none.
+const limit = int(noID)
 
 // Compile turns spec into a Policy, or reports everything that is wrong with
 // it. Spec is not kept.
@@ -71,7 +70,6 @@ func Compile(spec Spec) (*Policy, error) {
 		blockInboundSourcePort: spec.BlockInboundSourcePort,
 		validateSource:         spec.ValidateSource,
 		tunnels:                spec.InspectTunnels,
-		router:                 slices.Clone(spec.Router),
 	}
 	if len(spec.Pools) > limit || len(spec.Relays) > limit {
 		return nil, fmt.Errorf("compile policy: more than %d pools or relays", limit)
@@ -81,6 +79,9 @@ func Compile(spec Spec) (*Policy, error) {
 	}
 	if err := errors.Join(checkPorts(spec.Ports), checkRouter(spec.Router), p.addPools(spec.Pools), p.addRelays(spec.Relays)); err != nil {
 		return nil, err
+	}
+	for _, a := range spec.Router {
+		p.router = append(p.router, addressOf(a))
 	}
 	return p, nil
 }
@@ -96,7 +97,7 @@ func checkPorts(ports []uint16) error {
 func checkRouter(addresses []netip.Addr) error {
 	var errs []error
 	for _, a := range addresses {
-		if !a.IsValid() || a.Zone() != "" || martian(a) {
+		if !a.IsValid() || a.Zone() != "" || addressOf(a).martian() {
 			errs = append(errs, fmt.Errorf("compile router address: %s is no unicast address", a))
 		}
 	}

@@ -33,11 +33,11 @@ func TestCompileRefuses(t *testing.T) {
 		},
 		{
 			"too many pools", func(s *filter.Spec) { s.Pools = make([]filter.Pool, 1<<16+1) },
-			[]string{"compile policy: more than 65536 pools or relays"},
+			[]string{"compile policy: more than 65535 pools or relays"},
 		},
 		{
 			"too many relays", func(s *filter.Spec) { s.Relays = make([]filter.Relay, 1<<16+1) },
-			[]string{"compile policy: more than 65536 pools or relays"},
+			[]string{"compile policy: more than 65535 pools or relays"},
 		},
 		{
 			"no prefix at all", func(s *filter.Spec) { s.Pools[0].Prefixes[0] = netip.Prefix{} },
@@ -134,7 +134,7 @@ func TestCompileAccepts(t *testing.T) {
 		"a port twice":          func(s *filter.Spec) { s.Ports = []uint16{25, 25} },
 		"the whole world":       func(s *filter.Spec) { s.Pools[0].Prefixes = prefixes("0.0.0.0/0", "::/0") },
 		"as many as there can be": func(s *filter.Spec) {
-			s.Pools, s.Relays = make([]filter.Pool, 1<<16), make([]filter.Relay, 1<<16)
+			s.Pools, s.Relays = make([]filter.Pool, 1<<16-1), make([]filter.Relay, 1<<16-1)
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -149,9 +149,9 @@ func TestCompileAccepts(t *testing.T) {
 // TestLastPool pins that the identifiers do not wrap at the limit.
 func TestLastPool(t *testing.T) {
 	t.Parallel()
-	s := filter.Spec{Ports: []uint16{25}, Pools: make([]filter.Pool, 1<<16)}
+	s := filter.Spec{Ports: []uint16{25}, Pools: make([]filter.Pool, 1<<16-1)}
 	s.Pools[0].Static = true
-	last := &s.Pools[1<<16-1]
+	last := &s.Pools[1<<16-2]
 	last.Name, last.Prefixes = "last", prefixes("100.64.0.0/10")
 	pkt := filtertest.TCP("100.64.0.2:40000", "203.0.113.25:25").Bytes()
 	e := compile(t, s).Explain(filter.Outbound, pkt, filter.ChecksumUnknown)

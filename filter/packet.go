@@ -4,7 +4,6 @@ package filter
 
 import (
 	"encoding/binary"
-	"net/netip"
 
 	"gvisor.dev/gvisor/pkg/tcpip/header"
 )
@@ -13,8 +12,8 @@ import (
 // no slice beyond the call to Decide.
 type packet struct {
 	b   []byte // cut to the length that the IP header gives
-	src netip.Addr
-	dst netip.Addr
+	src address
+	dst address
 
 	version uint8
 	proto   uint8 // the next header behind those already walked
@@ -70,8 +69,8 @@ func (p *packet) parse4(b []byte) Reason {
 	}
 	p.b = b[:total]
 	p.version = header.IPv4Version
-	p.src = netip.AddrFrom4([4]byte(b[12:16]))
-	p.dst = netip.AddrFrom4([4]byte(b[16:20]))
+	p.src = address4([4]byte(b[12:16]))
+	p.dst = address4([4]byte(b[16:20]))
 	p.proto = b[9]
 	p.l4, p.fragStart = ihl, ihl
 	frag := binary.BigEndian.Uint16(b[6:])
@@ -120,8 +119,8 @@ func (p *packet) parse6(b []byte) Reason {
 	}
 	p.b = b[:header.IPv6MinimumSize+payload]
 	p.version = header.IPv6Version
-	p.src = netip.AddrFrom16([16]byte(b[8:24]))
-	p.dst = netip.AddrFrom16([16]byte(b[24:40]))
+	p.src = address6([16]byte(b[8:24]))
+	p.dst = address6([16]byte(b[24:40]))
 	p.proto = b[6]
 	p.l4, p.fragStart = header.IPv6MinimumSize, header.IPv6MinimumSize
 	return ReasonUnset

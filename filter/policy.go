@@ -3,7 +3,6 @@
 package filter
 
 import (
-	"net/netip"
 	"slices"
 
 	"gvisor.dev/gvisor/pkg/tcpip/header"
@@ -13,9 +12,9 @@ import (
 // and free of I/O, clocks, locks and allocation per packet.
 type Policy struct {
 	ports  portSet
-	pools  table        // id: in classes and poolNames
-	relays table        // id: in relayNames
-	router []netip.Addr // few: searched by comparing
+	pools  table     // id: in classes and poolNames
+	relays table     // id: in relayNames
+	router []address // few: searched by comparing
 
 	judgeEstablished       bool
 	blockInboundSourcePort bool
@@ -63,10 +62,10 @@ func (p *Policy) Decide(dir Direction, pkt []byte, sum Checksum) Verdict {
 func (p *Policy) decideOutbound(v *packet, sum Checksum) Verdict {
 	// Source validation comes before everything that could answer: an answer
 	// to a forged source is an attack on whoever owns it.
-	if martian(v.src) || reserved(v.src) {
+	if v.src.martian() || v.src.reserved() {
 		return Verdict{Drop, ReasonMartianSource}
 	}
-	if martian(v.dst) {
+	if v.dst.martian() {
 		return Verdict{Drop, ReasonMartianDestination}
 	}
 	if v.src == v.dst {
@@ -169,11 +168,11 @@ func (p *Policy) decideBlockedPort(v *packet, sum Checksum, class class) Verdict
 // 240.0.0.0/4 pass nevertheless, for what routers say of a path, and it is for
 // the loop to answer none of them.
 func (p *Policy) decideInbound(v *packet) Verdict {
-	if martian(v.src) {
+	if v.src.martian() {
 		return Verdict{Drop, ReasonMartianSource}
 	}
 	if slices.Contains(p.router, v.dst) {
-		if reserved(v.src) {
+		if v.src.reserved() {
 			return Verdict{Drop, ReasonMartianSource} // the router would answer it
 		}
 		return Verdict{Local, ReasonRouter}

@@ -27,14 +27,13 @@ func (s *Spec) Refused() (*netipx.IPSet, error) {
 	pools, _ := newTable(entries) // what is there twice is for Compile to refuse
 	var b netipx.IPSetBuilder
 	for f := range pools.families {
-		four := f == 0
 		pools.families[f].each(func(r span, last key) {
 			refused := s.ValidateSource
 			if r.prefix != none {
 				refused = !static[r.id]
 			}
 			if refused {
-				b.AddRange(netipx.IPRangeFrom(r.from.address(four), last.address(four)))
+				b.AddRange(netipx.IPRangeFrom(address{r.from, family(f)}.netip(), address{last, family(f)}.netip()))
 			}
 		})
 	}

@@ -4,7 +4,6 @@ package filter
 
 import (
 	"cmp"
-	"encoding/binary"
 	"math/bits"
 	"net/netip"
 	"slices"
@@ -16,7 +15,7 @@ import (
 // are dense there. That takes a few cache lines, however many prefixes there are,
 // and the first of them are those that every packet needs.
 type table struct {
-	prefixes []entry // as given, without those that were there already
+	prefixes []entry // sorted, without those that were there already
 	families [2]ranges
 }
 
@@ -31,29 +30,42 @@ type ranges struct {
 	// all is sorted; each range ends where the next begins. The first begins at
 	// zero.
 	all   []span
-	nodes []node
+	root  slot
 	slots []slot
+	jumps []jump
 }
 
-// node is the index to a part of the ranges: blocks of 2^shift addresses (of
-// their upper halves), as many as there are ranges or a few more. Addresses before
-// the first block are in one range, and those behind the last one in another.
-type node struct {
-	base          uint64
-	blocks        uint64
-	first         uint32 // slot
-	before, after uint32 // ranges
-	shift         uint8
-}
+// slot is a block of addresses, aligned and as long as a power of two. Its kind says
+// what is known of it:
+//   - whole: it is in range at, which stands for id.
+//   - from 1 to stride: it is split into 2^kind blocks, of 2^shift addresses each:
+//     slots[at] and those behind.
+//   - jumps: the ranges that begin in it all do so in a narrower block: jumps[at].
+//
+// It is one number, since Go keeps those in registers: at, id, shift and kind, from
+// the lowest bit on.
+type slot uint64
 
-// slot is one block: the range at its beginning, and how many more begin in it.
-// With more than crowd it is a node instead.
-type slot struct{ at, more uint32 }
+func newSlot(at uint32, kind int) slot { return slot(at) | slot(kind)<<56 } //nolint:gosec // kind is small
+
+func (s slot) at() uint32    { return uint32(s) }       //nolint:gosec // cut
+func (s slot) id() uint16    { return uint16(s >> 32) } //nolint:gosec // cut
+func (s slot) shift() uint64 { return uint64(s>>48) & 0xff }
+func (s slot) kind() uint64  { return uint64(s >> 56) }
 
 const (
-	crowd  = 4
-	isNode = ^uint32(0)
+	whole  = 0
+	stride = 24 // bits
+	jumps  = stride + 1
+
+	noID = ^uint16(0) // what addresses stand for that no prefix holds
 )
+
+// jump is the narrower block, and what is before and behind it.
+type jump struct {
+	first, last           key
+	before, inside, after slot
+}
 
 // span is a range of addresses that the same prefix holds.
 type span struct {
@@ -64,115 +76,55 @@ type span struct {
 
 const none = ^uint32(0)
 
-// key is an address as a number of 128 bits. One of IPv4 is in the topmost 32, so
-// that prefix lengths mean the same.
-type key struct{ hi, lo uint64 }
-
-func keyOf(a netip.Addr) key {
-	if a.Is4() {
-		b := a.As4()
-		return key{hi: uint64(binary.BigEndian.Uint32(b[:])) << 32}
-	}
-	b := a.As16()
-	return key{binary.BigEndian.Uint64(b[:8]), binary.BigEndian.Uint64(b[8:])}
-}
-
-// address is the reverse of keyOf.
-func (k key) address(four bool) netip.Addr {
-	var b [16]byte
-	binary.BigEndian.PutUint64(b[:8], k.hi)
-	binary.BigEndian.PutUint64(b[8:], k.lo)
-	if four {
-		return netip.AddrFrom4([4]byte(b[:4]))
-	}
-	return netip.AddrFrom16(b)
-}
-
-func (k key) compare(other key) int {
-	return cmp.Or(cmp.Compare(k.hi, other.hi), cmp.Compare(k.lo, other.lo))
-}
-
-// last returns the last address of the prefix of so many bits that begins at k.
-func (k key) last(length int) key {
-	if length > 64 {
-		return key{k.hi, k.lo | ^uint64(0)>>(length-64)}
-	}
-	return key{k.hi | ^uint64(0)>>length, ^uint64(0)}
-}
-
-// next returns k+1; false where there is none.
-func (k key) next() (key, bool) {
-	lo, carry := bits.Add64(k.lo, 1, 0)
-	hi, over := bits.Add64(k.hi, 0, carry)
-	return key{hi, lo}, over == 0
-}
-
-// before returns k-1.
-func (k key) before() key {
-	lo, borrow := bits.Sub64(k.lo, 1, 0)
-	return key{k.hi - borrow, lo}
-}
-
-// newTable builds a table, and returns which entries it left out since an entry
-// before has the same prefix: each with the one before.
+// newTable builds a table of entries, which it keeps, and returns which of them it
+// left out since one before has the same prefix: each with the one before.
 func newTable(entries []entry) (t table, twice [][2]entry) {
-	type sortable struct {
-		from key
-		entry
-	}
-	var sorted [2][]sortable
+	// A prefix comes right behind those that hold it, the longest last.
+	slices.SortStableFunc(entries, func(a, b entry) int {
+		return cmp.Or(
+			a.prefix.Addr().Compare(b.prefix.Addr()),
+			cmp.Compare(a.prefix.Bits(), b.prefix.Bits()),
+		)
+	})
+	t.prefixes = entries[:0]
 	for _, e := range entries {
-		f := family(e.prefix.Addr())
-		sorted[f] = append(sorted[f], sortable{keyOf(e.prefix.Addr()), e})
-	}
-	t.prefixes = make([]entry, 0, len(entries))
-	for f := range sorted {
-		// A prefix comes right behind those that hold it, the longest last.
-		slices.SortStableFunc(sorted[f], func(a, b sortable) int {
-			return cmp.Or(a.from.compare(b.from), cmp.Compare(a.prefix.Bits(), b.prefix.Bits()))
-		})
-		first := len(t.prefixes)
-		for _, s := range sorted[f] {
-			if n := len(t.prefixes); n > first && t.prefixes[n-1].prefix == s.prefix {
-				twice = append(twice, [2]entry{t.prefixes[n-1], s.entry})
-				continue
-			}
-			t.prefixes = append(t.prefixes, s.entry)
+		if n := len(t.prefixes); n > 0 && t.prefixes[n-1].prefix == e.prefix {
+			twice = append(twice, [2]entry{t.prefixes[n-1], e})
+			continue
 		}
-		t.families[f] = newRanges(t.prefixes, first)
+		t.prefixes = append(t.prefixes, e)
 	}
+	four := 0
+	for four < len(t.prefixes) && t.prefixes[four].prefix.Addr().Is4() {
+		four++
+	}
+	t.families[family4] = newRanges(t.prefixes, 0, four)
+	t.families[family6] = newRanges(t.prefixes, four, len(t.prefixes))
 	return t, twice
 }
 
-func family(a netip.Addr) int {
-	if a.Is4() {
-		return 0
-	}
-	return 1
-}
-
-// newRanges resolves prefixes[first:], which are of one family and sorted.
-func newRanges(prefixes []entry, first int) ranges {
-	r := ranges{all: make([]span, 0, 2*(len(prefixes)-first)+1)}
-	r.begin(span{prefix: none})
+// newRanges resolves prefixes[first:end], which are of one family and sorted.
+func newRanges(prefixes []entry, first, end int) ranges {
+	r := ranges{all: make([]span, 0, 2*(end-first)+1)}
+	r.begin(span{prefix: none, id: noID})
 	type holder struct {
 		last key
 		span span
 	}
 	open := []holder{{key{^uint64(0), ^uint64(0)}, r.all[0]}} // the prefixes that hold the present one
 	leave := func() {
-		end, more := open[len(open)-1].last.next()
+		behind, more := open[len(open)-1].last.next()
 		open = open[:len(open)-1]
 		if more {
 			s := open[len(open)-1].span
-			s.from = end
+			s.from = behind
 			r.begin(s)
 		}
 	}
-	for i := first; i < len(prefixes); i++ {
+	for i := first; i < end; i++ {
 		e := prefixes[i]
-		from := keyOf(e.prefix.Addr())
-		for open[len(open)-1].last.compare(from) < 0 {
+		from := addressOf(e.prefix.Addr()).key
+		for open[len(open)-1].last.less(from) {
 			leave()
 		}
 		s := span{from: from, prefix: uint32(i), id: e.id} //nolint:gosec // memory ends before
@@ -182,9 +134,7 @@ func newRanges(prefixes []entry, first int) ranges {
 	for len(open) > 1 {
 		leave()
 	}
-	if last := len(r.all) - 1; last > 0 {
-		r.index(1, uint32(last)) //nolint:gosec // memory ends before
-	}
+	r.root = r.block(0, uint32(len(r.all)-1), 128) //nolint:gosec // memory ends before
 	return r
 }
 
@@ -196,71 +146,90 @@ func (r *ranges) begin(s span) {
 	r.all = append(r.all, s)
 }
 
-// index makes the node for the ranges from first to last, which begin after zero.
-func (r *ranges) index(first, last uint32) {
-	base := r.all[first].from.hi
-	width := r.all[last].from.hi - base
-	n := node{
-		base: base, before: first - 1, after: last, first: uint32(len(r.slots)), //nolint:gosec // memory ends before
-		shift: uint8(max(0, bits.Len64(width)-bits.Len32(last-first+1))), //nolint:gosec // 64 at most
+// block makes the index to an aligned block of 2^size addresses, which begins in
+// range at; those behind it up to last begin in the block.
+func (r *ranges) block(at, last uint32, size int) slot {
+	n := last - at
+	if n == 0 {
+		return newSlot(at, whole) | slot(r.all[at].id)<<32
 	}
-	n.blocks = width>>n.shift + 1
-	r.nodes = append(r.nodes, n)
-	r.slots = append(r.slots, make([]slot, n.blocks)...)
-	at := first - 1
-	for i := range n.blocks {
+	// Ranges that begin close together are not worth a split for each bit.
+	bits := min(bits.Len32(n), stride)
+	if narrow := r.all[at+1].from.common(r.all[last].from); narrow < size-bits {
+		return r.jump(at, last, narrow)
+	}
+	if size > 64 { // so that no block needs both halves of an address
+		bits = min(bits, size-64)
+	}
+	return r.split(at, last, size-min(bits, size), min(bits, size))
+}
+
+// jump makes the index to the ranges behind at up to last, which all begin in a block
+// of 2^size addresses.
+func (r *ranges) jump(at, last uint32, size int) slot {
+	first := r.all[at+1].from.first(size)
+	j := jump{first: first, last: first.last(128 - size), before: r.block(at, at, 0), after: r.block(last, last, 0)}
+	// Where the first begins with the block, nothing of the one before is in it.
+	if r.all[at+1].from == first {
+		at++
+	}
+	j.inside = r.block(at, last, size)
+	r.jumps = append(r.jumps, j)
+	return newSlot(uint32(len(r.jumps)-1), jumps) //nolint:gosec // memory ends before
+}
+
+// split makes the index to 2^bits blocks of 2^shift addresses.
+func (r *ranges) split(at, last uint32, shift, bits int) slot {
+	s := newSlot(uint32(len(r.slots)), bits) | slot(shift)<<48 //nolint:gosec // memory ends before
+	r.slots = append(r.slots, make([]slot, 1<<bits)...)
+	for i := range uint64(1) << bits {
 		// The range at the beginning of the block may begin there itself.
-		for at < last && r.all[at+1].from.compare(key{hi: base + i<<n.shift}) <= 0 {
-			at++
-		}
 		end := at
-		for end < last && (r.all[end+1].from.hi-base)>>n.shift == i {
-			end++
+		for end < last && s.split(r.all[end+1].from) == i {
+			if end++; r.all[end].from.zeros(shift) {
+				at = end
+			}
 		}
-		s := slot{at, end - at}
-		// Where all begin with the same upper half, there is nothing to split.
-		if s.more > crowd && r.all[at+1].from.hi != r.all[end].from.hi {
-			s = slot{uint32(len(r.nodes)), isNode} //nolint:gosec // memory ends before
-			r.index(at+1, end)
-		}
-		r.slots[uint64(n.first)+i] = s
+		r.slots[uint64(s.at())+i] = r.block(at, end, shift)
 		at = end
 	}
+	return s
 }
 
-// find returns the range that k is in.
-func (r *ranges) find(k key) *span {
-	if len(r.nodes) == 0 {
-		return &r.all[0]
+// split returns in which of its blocks k is.
+func (s slot) split(k key) uint64 {
+	half := k.hi
+	if s.shift() < 64 {
+		half = k.lo
 	}
-	n := &r.nodes[0]
+	return half >> (s.shift() % 64) & (1<<(s.kind()%64) - 1)
+}
+
+// find returns the whole block that k is in.
+func (r *ranges) find(k key) slot {
+	s := r.root
 	for {
-		block := (k.hi - n.base) >> n.shift
-		switch {
-		case k.hi < n.base:
-			return &r.all[n.before]
-		case block >= n.blocks:
-			return &r.all[n.after]
+		switch s.kind() {
+		case whole:
+			return s
+		case jumps:
+			s = r.jumps[s.at()].to(k)
+		default:
+			s = r.slots[uint64(s.at())+s.split(k)]
 		}
-		s := r.slots[uint64(n.first)+block]
-		if s.more != isNode {
-			return r.search(k, s.at, s.at+s.more)
-		}
-		n = &r.nodes[s.at]
 	}
 }
 
-// search returns the range that k is in, one of those from lo to hi.
-func (r *ranges) search(k key, lo, hi uint32) *span {
-	for lo < hi {
-		middle := (lo + hi + 1) / 2
-		if r.all[middle].from.compare(k) <= 0 {
-			lo = middle
-		} else {
-			hi = middle - 1
-		}
+// to returns where to look for k.
+func (j *jump) to(k key) slot {
+	switch {
+	case k.less(j.first):
+		return j.before
+	case j.last.less(k):
+		return j.after
+	default:
+		return j.inside
 	}
-	return &r.all[lo]
 }
 
 // each calls f for every range, with its last address.
@@ -275,14 +244,15 @@ func (r *ranges) each(f func(s span, last key)) {
 }
 
 // lookup returns what the longest prefix that holds a stands for.
-func (t *table) lookup(a netip.Addr) (id uint16, ok bool) {
-	s := t.families[family(a)].find(keyOf(a))
-	return s.id, s.prefix != none
+func (t *table) lookup(a address) (id uint16, ok bool) {
+	id = t.families[a.family].find(a.key).id()
+	return id, id != noID
 }
 
 // prefix returns that prefix too.
-func (t *table) prefix(a netip.Addr) (e entry, ok bool) {
-	s := t.families[family(a)].find(keyOf(a))
+func (t *table) prefix(a address) (e entry, ok bool) {
+	r := &t.families[a.family]
+	s := r.all[r.find(a.key).at()]
 	if s.prefix == none {
 		return entry{}, false
 	}

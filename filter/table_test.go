@@ -28,7 +28,7 @@ func edges(entries []entry) []netip.Addr {
 	}
 	for _, e := range entries {
 		first := e.prefix.Addr()
-		last := keyOf(first).last(e.prefix.Bits()).address(first.Is4())
+		last := lastOf(e.prefix)
 		for _, a := range []netip.Addr{first, first.Prev(), last, last.Next()} {
 			if a.IsValid() {
 				ends = append(ends, a)
@@ -38,17 +38,23 @@ func edges(entries []entry) []netip.Addr {
 	return ends
 }
 
+// lastOf is the last address of a prefix.
+func lastOf(p netip.Prefix) netip.Addr {
+	a := addressOf(p.Addr())
+	return address{a.last(p.Bits()), a.family}.netip()
+}
+
 func checkTable(t *testing.T, entries []entry, addresses []netip.Addr) {
 	t.Helper()
-	table, twice := newTable(entries)
+	table, twice := newTable(slices.Clone(entries))
 	if len(table.prefixes)+len(twice) != len(entries) {
 		t.Fatalf("%d entries, %d prefixes, %d twice", len(entries), len(table.prefixes), len(twice))
 	}
 	for _, a := range addresses {
 		want, listed := longest(entries, a)
-		got, ok := table.prefix(a)
-		id, found := table.lookup(a)
-		if ok != listed || found != listed || got.prefix != want.prefix || got.id != want.id || id != want.id {
+		got, ok := table.prefix(addressOf(a))
+		id, found := table.lookup(addressOf(a))
+		if ok != listed || found != listed || got.prefix != want.prefix || got.id != want.id || listed && id != want.id {
 			t.Fatalf("%s: %v (%t), id %d (%t), want %v (%t)", a, got, ok, id, found, want, listed)
 		}
 	}
@@ -90,46 +96,48 @@ func TestTableRandom(t *testing.T) {
 	t.Parallel()
 	random := rand.New(rand.NewPCG(25, 587)) // reproducible
 	for range 300 {
-		n := 1 + random.IntN(60)
-		var entries []entry
-		seen := map[netip.Prefix]bool{}
-		common := random.IntN(64)
-		for i := range n {
-			k := key{random.Uint64(), random.Uint64()}
-			k.hi = k.hi>>common | 0x2001<<48
-			four := random.IntN(2) == 0
-			length := 1 + random.IntN(128)
-			if four {
-				length = 1 + random.IntN(32)
-			}
-			a := k.address(four)
-			if a.Is4In6() {
-				continue
-			}
-			prefix := netip.PrefixFrom(a, length).Masked()
-			if !seen[prefix] {
-				seen[prefix] = true
-				entries = append(entries, entry{prefix, uint16(i)})
-			}
+		// How far apart: anywhere, or close together in either half.
+		upper, lower := random.IntN(64), random.IntN(64)*random.IntN(2)
+		somewhere := func(f family) netip.Addr {
+			return address{key{random.Uint64()>>upper | 0x2001<<48, random.Uint64() >> lower}, f}.netip()
 		}
+		entries := randomEntries(random, somewhere)
 		addresses := edges(entries)
 		for range 50 {
-			k := key{random.Uint64()>>common | 0x2001<<48, random.Uint64()}
-			addresses = append(addresses, k.address(true), k.address(false))
+			addresses = append(addresses, somewhere(family4), somewhere(family6))
 		}
 		checkTable(t, entries, addresses)
 	}
 }
 
+func randomEntries(random *rand.Rand, somewhere func(family) netip.Addr) []entry {
+	var entries []entry
+	seen := map[netip.Prefix]bool{}
+	for i := range 1 + random.IntN(60) {
+		f := family(random.IntN(2)) //nolint:gosec // 0 or 1
+		a := somewhere(f)
+		if a.Is4In6() {
+			continue
+		}
+		length := 1 + random.IntN(a.BitLen())
+		prefix := netip.PrefixFrom(a, length).Masked()
+		if !seen[prefix] {
+			seen[prefix] = true
+			entries = append(entries, entry{prefix, uint16(i)})
+		}
+	}
+	return entries
+}
+
 func TestTableTwice(t *testing.T) {
 	t.Parallel()
 	entries := prefixEntries("10.0.0.0/8", "2001:db8::/32", "10.0.0.0/9", "10.0.0.0/8", "2001:db8::/32")
-	table, twice := newTable(entries)
+	table, twice := newTable(slices.Clone(entries))
 	want := [][2]entry{{entries[0], entries[3]}, {entries[1], entries[4]}}
 	if !slices.Equal(twice, want) {
 		t.Errorf("twice: %v, want %v", twice, want)
 	}
-	if id, ok := table.lookup(netip.MustParseAddr("10.200.0.1")); id != 1 || !ok {
+	if id, ok := table.lookup(addressOf(netip.MustParseAddr("10.200.0.1"))); id != 1 || !ok {
 		t.Errorf("%d, %t: the first of two is in force", id, ok)
 	}
 }
