@@ -1,0 +1,123 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package control
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"net"
+	"net/http"
+
+	"golang.org/x/sys/unix"
+)
+
+// mostAnswer is in octets; a status of 16 queues and all counters has a few
+// thousand.
+const mostAnswer = 16 << 20
+
+// Client asks a gateway. It keeps no connection.
+type Client struct {
+	path string
+	http http.Client
+}
+
+// Dial returns a client for the gateway that listens on path. It does not
+// connect yet.
+func Dial(path string) *Client {
+	var d net.Dialer
+	return &Client{path: path, http: http.Client{Transport: &http.Transport{
+		DialContext:       func(ctx context.Context, _, _ string) (net.Conn, error) { return d.DialContext(ctx, "unix", path) },
+		DisableKeepAlives: true,
+	}}}
+}
+
+// Status asks how the gateway is.
+func (c *Client) Status(ctx context.Context) (Status, error) {
+	var s Status
+	err := c.ask(ctx, http.MethodGet, "/v1/status", nil, &s)
+	return s, err
+}
+
+// Reload makes the gateway read its configuration again. The error is a
+// *Refusal where the old policy stays in force because of what the file says.
+func (c *Client) Reload(ctx context.Context, opts ReloadOptions) (ReloadResult, error) {
+	var r ReloadResult
+	err := c.ask(ctx, http.MethodPost, "/v1/reload", opts, &r)
+	return r, err
+}
+
+// Yield makes the gateway hand its interfaces to the calling process and end.
+func (c *Client) Yield(ctx context.Context) (Handover, error) {
+	var h Handover
+	err := c.ask(ctx, http.MethodPost, "/v1/yield", struct{}{}, &h)
+	return h, err
+}
+
+func (c *Client) ask(ctx context.Context, method, path string, body, into any) error {
+	text, err := json.Marshal(body)
+	if err != nil {
+		return fmt.Errorf("write JSON: %w", err)
+	}
+	if body == nil {
+		text = nil
+	}
+	// The host is not looked up: the socket is the address.
+	req, err := http.NewRequestWithContext(ctx, method, "http://op25b"+path, bytes.NewReader(text))
+	if err != nil {
+		return fmt.Errorf("make a request: %w", err)
+	}
+	resp, err := c.http.Do(req)
+	if err != nil {
+		return c.explain(ctx, err)
+	}
+	defer resp.Body.Close()
+	text, err = io.ReadAll(io.LimitReader(resp.Body, mostAnswer))
+	if err != nil {
+		return c.explain(ctx, err)
+	}
+	if resp.StatusCode != http.StatusOK {
+		return refused(resp.StatusCode, text)
+	}
+	if err := json.Unmarshal(text, into); err != nil {
+		return fmt.Errorf("the answer on %s is not a gateway's: %w", c.path, err)
+	}
+	return nil
+}
+
+// explain says what a request that got no answer ran into.
+func (c *Client) explain(ctx context.Context, err error) error {
+	switch {
+	case errors.Is(err, fs.ErrNotExist), errors.Is(err, unix.ECONNREFUSED), errors.Is(err, unix.ENOTDIR):
+		return fmt.Errorf("%w: nobody listens on %s: start it with: op25b run -c FILE, or name the socket with --socket", ErrNotRunning, c.path)
+	case errors.Is(err, fs.ErrPermission):
+		return fmt.Errorf("%w: %s: run as root, or join the socket's group, which ls -l shows", ErrPermission, c.path)
+	case ctx.Err() != nil:
+		return fmt.Errorf("no answer on %s in time: %w: see the gateway's log", c.path, context.Cause(ctx))
+	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, unix.ECONNRESET),
+		errors.Is(err, unix.EPIPE), errors.Is(err, unix.EAGAIN):
+		return fmt.Errorf("%w: too many ask on %s, or it is ending: try again", ErrBusy, c.path)
+	default:
+		return fmt.Errorf("ask on %s: %w", c.path, err)
+	}
+}
+
+// refused turns an answer that is not 200 into an error.
+func refused(code int, text []byte) error {
+	failure := &Error{Code: code}
+	if err := json.Unmarshal(text, failure); err != nil || failure.Message == "" {
+		return &Error{Code: code, Message: fmt.Sprintf("the gateway answered %d %s", code, http.StatusText(code))}
+	}
+	switch code {
+	case http.StatusForbidden:
+		return fmt.Errorf("%w: %w", ErrPermission, failure)
+	case http.StatusUnprocessableEntity:
+		return &Refusal{Problems: failure.Problems, Fix: failure.Fix}
+	default:
+		return failure
+	}
+}

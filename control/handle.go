@@ -1,0 +1,217 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package control
+
+import (
+	"bytes"
+	"context"
+	_ "embed" // openapi.yaml
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"reflect"
+	"runtime/debug"
+	"time"
+
+	"go.uber.org/zap"
+)
+
+//go:embed openapi.yaml
+var openAPI []byte
+
+// route is what can be asked on one path.
+type route struct {
+	method string
+	// within is how long the gateway may take.
+	within time.Duration
+	answer func(s *Server, ctx context.Context, body []byte, peer *Peer) (any, error)
+}
+
+// changes tells requests that only some may send.
+func (r *route) changes() bool { return r.method == http.MethodPost }
+
+// document is an answer that is no JSON.
+type document []byte
+
+func find(path string) (*route, bool) {
+	switch path {
+	case "/v1/status":
+		return &route{http.MethodGet, hurry, (*Server).answerStatus}, true
+	case "/v1/reload":
+		return &route{http.MethodPost, 60 * time.Second, (*Server).answerReload}, true
+	case "/v1/yield":
+		return &route{http.MethodPost, 10 * time.Second, (*Server).answerYield}, true
+	case "/v1/openapi.yaml":
+		return &route{http.MethodGet, hurry, (*Server).answerOpenAPI}, true
+	}
+	return nil, false
+}
+
+func (s *Server) answerStatus(context.Context, []byte, *Peer) (any, error) {
+	status := s.gateway.Status()
+	return &status, nil
+}
+
+func (s *Server) answerReload(ctx context.Context, body []byte, _ *Peer) (any, error) {
+	var opts ReloadOptions
+	if err := decode(body, &opts); err != nil {
+		return nil, err
+	}
+	result, err := s.gateway.Reload(ctx, opts)
+	return &result, err
+}
+
+func (s *Server) answerYield(ctx context.Context, body []byte, peer *Peer) (any, error) {
+	if err := decode(body, &struct{}{}); err != nil {
+		return nil, err
+	}
+	handover, err := s.gateway.Yield(ctx, *peer)
+	return &handover, err
+}
+
+func (s *Server) answerOpenAPI(context.Context, []byte, *Peer) (any, error) {
+	return document(openAPI), nil
+}
+
+// handle answers one request.
+func (s *Server) handle(w http.ResponseWriter, r *http.Request) {
+	start := time.Now()
+	peer, _ := r.Context().Value(peerKey{}).(*Peer)
+	answer, err := s.ask(w, r, peer)
+	code, failure := http.StatusOK, failed(err)
+	if failure != nil {
+		code, answer = failure.Code, failure
+	}
+	// What the gateway needed is over; what is left is the client's time.
+	_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(hurry))
+	sent := write(w, code, answer)
+	if r.Method == http.MethodGet && code == http.StatusOK && sent == nil {
+		return
+	}
+	s.log.Info("control request", zap.String("method", r.Method), zap.String("path", r.URL.Path), zap.Int("status", code),
+		zap.Int("pid", peer.PID), zap.Int("uid", peer.UID), zap.Duration("took", time.Since(start)),
+		zap.NamedError("answer", err), zap.NamedError("unsent", sent))
+}
+
+// ask checks a request and lets its route answer. A panic in there is a fault of
+// this program and an answer like any other.
+func (s *Server) ask(w http.ResponseWriter, r *http.Request, peer *Peer) (answer any, err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			s.log.Error("panic in a control request", zap.Any("panic", p), zap.ByteString("stack", debug.Stack()))
+			answer, err = nil, &Error{Code: http.StatusInternalServerError, Message: "the gateway failed to answer, which is a fault of op25b",
+				Fix: "report it with what the log has at this time"}
+		}
+	}()
+	route, known := find(r.URL.Path)
+	if !known {
+		return nil, &Error{Code: http.StatusNotFound, Message: "there is nothing at this path",
+			Fix: "GET /v1/openapi.yaml says what there is"}
+	}
+	if r.Method != route.method {
+		w.Header().Set("Allow", route.method)
+		return nil, &Error{Code: http.StatusMethodNotAllowed, Message: fmt.Sprintf("%s takes %s only", r.URL.Path, route.method)}
+	}
+	if route.changes() && !s.mayChange(peer) {
+		return nil, &Error{Code: http.StatusForbidden, Message: fmt.Sprintf("uid %d may ask this gateway but not change it", peer.UID),
+			Fix: "ask as root or as the gateway's own user, or give the socket to a group of yours, with: chgrp GROUP " + s.socket.path}
+	}
+	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, mostBody))
+	if err != nil {
+		return nil, unread(err)
+	}
+	// The connection is still being read, to notice a client that hangs up; that
+	// may last as long as the gateway takes.
+	_ = http.NewResponseController(w).SetReadDeadline(time.Time{})
+	ctx, cancel := context.WithTimeout(r.Context(), route.within)
+	defer cancel()
+	return route.answer(s, ctx, body, peer)
+}
+
+// unread says why a body could not be read.
+func unread(err error) error {
+	if errors.As(err, new(*http.MaxBytesError)) {
+		return &Error{Code: http.StatusRequestEntityTooLarge, Message: fmt.Sprintf("the request's body has more than %d octets", mostBody)}
+	}
+	return &Error{Code: http.StatusBadRequest, Message: "the request's body ended early or came too slowly"}
+}
+
+// decode reads a request's body: nothing at all, or one JSON object with known
+// fields only, since a misspelled one would go unnoticed.
+func decode(body []byte, into any) error {
+	body = bytes.TrimSpace(body)
+	if len(body) == 0 {
+		return nil
+	}
+	dec := json.NewDecoder(bytes.NewReader(body))
+	dec.DisallowUnknownFields()
+	err := dec.Decode(into)
+	switch {
+	case body[0] != '{': // null would pass
+		err = errors.New("not a JSON object")
+	case err == nil && dec.InputOffset() != int64(len(body)):
+		err = errors.New("something follows the JSON object")
+	}
+	if err != nil {
+		return &Error{Code: http.StatusBadRequest, Message: "the request's body is not understood: " + err.Error(),
+			Fix: "GET /v1/openapi.yaml says what it may hold"}
+	}
+	return nil
+}
+
+// failed turns an error into what the client gets.
+func failed(err error) *Error {
+	var failure *Error
+	var refusal *Refusal
+	switch {
+	case err == nil:
+		return nil
+	case errors.As(err, &failure):
+		return failure
+	case errors.As(err, &refusal):
+		return &Error{Code: http.StatusUnprocessableEntity, Message: "the new configuration was refused: the old policy stays in force",
+			Problems: refusal.Problems, Fix: refusal.Fix}
+	case errors.Is(err, context.DeadlineExceeded):
+		return &Error{Code: http.StatusGatewayTimeout, Message: "the gateway was not ready in time: " + err.Error()}
+	case errors.Is(err, context.Canceled):
+		return &Error{Code: http.StatusServiceUnavailable, Message: "the gateway is ending: " + err.Error()}
+	default:
+		return &Error{Code: http.StatusInternalServerError, Message: err.Error()}
+	}
+}
+
+// write sends an answer.
+func write(w http.ResponseWriter, code int, answer any) error {
+	text, isDocument := answer.(document)
+	contentType := "application/yaml"
+	if !isDocument {
+		contentType = "application/json"
+		fill(answer)
+		var err error
+		if text, err = json.Marshal(answer); err != nil {
+			return fmt.Errorf("write JSON: %w", err)
+		}
+		text = append(text, '\n')
+	}
+	w.Header().Set("Content-Type", contentType)
+	w.WriteHeader(code)
+	if _, err := w.Write(text); err != nil {
+		return fmt.Errorf("answer: %w", err)
+	}
+	return http.NewResponseController(w).Flush()
+}
+
+// fill makes nil lists and maps empty ones: whoever goes through a list should
+// not have to know null.
+func fill(answer any) {
+	for _, f := range reflect.ValueOf(answer).Elem().Fields() {
+		switch {
+		case f.Kind() == reflect.Slice && f.IsNil():
+			f.Set(reflect.MakeSlice(f.Type(), 0, 0))
+		case f.Kind() == reflect.Map && f.IsNil():
+			f.Set(reflect.MakeMap(f.Type()))
+		}
+	}
+}

@@ -1,0 +1,136 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package control
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"sync"
+	"time"
+
+	"go.uber.org/zap"
+)
+
+const (
+	// hurry is how long a client may take over its request, and over reading
+	// the answer.
+	hurry = 5 * time.Second
+	// mostHeader and mostBody are in octets.
+	mostHeader = 8 << 10
+	mostBody   = 64 << 10
+	// grace is how long Close waits for answers that are on their way.
+	grace = 2 * time.Second
+)
+
+// Gateway is what a [Server] asks. Its methods are called by many goroutines at
+// once, and return soon after ctx has ended: when the client has hung up, its
+// time is over, or the server is closing.
+type Gateway interface {
+	// Status never waits for a reload.
+	Status() Status
+	// Reload reads the configuration again, all of it or, with an error, nothing.
+	// The error is a *Refusal where the operator can do something about it.
+	Reload(ctx context.Context, opts ReloadOptions) (ReloadResult, error)
+	// Yield hands the interfaces to a successor that has attached its queues
+	// already; the process ends afterwards. If ctx ends before the gateway has let
+	// go, it goes on as before and returns an error.
+	Yield(ctx context.Context, successor Peer) (Handover, error)
+}
+
+// Options are what [Listen] needs to know.
+type Options struct {
+	// Path is where clients look for the socket; absolute.
+	Path string
+	// Successor: a gateway may answer there, and will be replaced by Publish.
+	Successor bool
+	Log       *zap.Logger
+}
+
+// Server answers for a gateway. Listen, Publish and Serve may come in any order
+// after Listen: a client that connects early waits.
+type Server struct {
+	log      *zap.Logger
+	socket   *socket
+	acceptor *acceptor
+	http     *http.Server
+	gateway  Gateway // set by Serve, before any request
+	stop     context.CancelFunc
+	close    func() error
+}
+
+// Listen makes a socket that no client sees until Publish. The error is
+// ErrRunning where a gateway answers on the path and we are no successor.
+func Listen(opts Options) (*Server, error) {
+	socket, err := bind(opts.Path, opts.Successor)
+	if err != nil {
+		return nil, err
+	}
+	s := &Server{log: opts.Log, socket: socket}
+	s.acceptor = &acceptor{socket: socket, trusts: s.mayChange}
+	ctx, cancel := context.WithCancel(context.Background())
+	s.stop = cancel
+	s.http = &http.Server{
+		Handler:                      http.HandlerFunc(s.handle),
+		DisableGeneralOptionsHandler: true,
+		ReadTimeout:                  hurry, // handle takes it back for the time that the gateway needs
+		MaxHeaderBytes:               mostHeader,
+		ErrorLog:                     zap.NewStdLog(opts.Log),
+		BaseContext:                  func(net.Listener) context.Context { return ctx },
+		ConnContext:                  withPeer,
+	}
+	// One request each: an idle connection would hold one of the few.
+	s.http.SetKeepAlivesEnabled(false)
+	s.close = sync.OnceValue(s.shut)
+	return s, nil
+}
+
+// Publish renames the socket into place. From then on clients find it.
+func (s *Server) Publish() error { return s.socket.publish() }
+
+// Serve answers for g until Close, and then returns nil. It is called once.
+func (s *Server) Serve(g Gateway) error {
+	s.gateway = g
+	if err := s.http.Serve(s.acceptor); !errors.Is(err, http.ErrServerClosed) {
+		return fmt.Errorf("serve the control socket %s: %w", s.socket.path, err)
+	}
+	return nil
+}
+
+// Close removes the socket's file unless a successor has put its own there,
+// ends the contexts of requests, waits a moment for their answers and closes
+// all connections. It is safe to call twice.
+func (s *Server) Close() error { return s.close() }
+
+func (s *Server) shut() error {
+	s.stop()
+	ctx, cancel := context.WithTimeout(context.Background(), grace)
+	defer cancel()
+	if late := s.http.Shutdown(ctx); late != nil {
+		s.log.Warn("a control request was cut off", zap.Error(late))
+		_ = s.http.Close()
+	}
+	return s.socket.Close() // Shutdown has, unless Serve was never called
+}
+
+// mayChange reports whether a peer may do more than read.
+func (s *Server) mayChange(p *Peer) bool {
+	if p.UID == 0 || p.UID == os.Geteuid() {
+		return true
+	}
+	gid, given := s.socket.group()
+	return given && p.in(gid)
+}
+
+// peerKey is the context key of the connection's Peer.
+type peerKey struct{}
+
+func withPeer(ctx context.Context, c net.Conn) context.Context {
+	if c, ok := c.(*conn); ok {
+		return context.WithValue(ctx, peerKey{}, &c.peer)
+	}
+	return ctx
+}
