@@ -9,6 +9,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"op25b/config"
+	"op25b/control"
 )
 
 // Exit codes are part of the contract: scripts and service managers act on them.
@@ -47,8 +48,11 @@ func exitCode(err error) int {
 		return exitOK
 	case errors.As(err, &s):
 		return int(s)
-	case errors.As(err, new(*usageError)), errors.As(err, new(config.Problems)), errors.As(err, new(*configError)):
+	case errors.As(err, new(*usageError)), errors.As(err, new(config.Problems)), errors.As(err, new(*configError)),
+		errors.As(err, new(*control.Refusal)):
 		return exitUsage
+	case errors.Is(err, control.ErrNotRunning):
+		return exitNotRunning
 	case errors.Is(err, fs.ErrPermission):
 		return exitPermission
 	default:

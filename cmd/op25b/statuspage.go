@@ -1,0 +1,211 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"bytes"
+	"cmp"
+	"fmt"
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"op25b/control"
+)
+
+// page is the status as people read it: what matters first, one screen while all
+// is well.
+type page struct {
+	bytes.Buffer
+
+	status *control.Status
+	now    time.Time
+}
+
+// statusPage returns the page as of now.
+func statusPage(s *control.Status, now time.Time) []byte {
+	p := &page{status: s, now: now}
+	p.state()
+	p.problems()
+	p.policy()
+	p.interfaces()
+	p.packets()
+	p.workers()
+	p.trouble()
+	return p.Bytes()
+}
+
+func (p *page) printf(format string, args ...any) { fmt.Fprintf(p, format, args...) }
+
+// table writes rows of cells below each other, names to the left and numbers to
+// the right, which text/tabwriter cannot do in one table.
+func (p *page) table(rows ...[]string) {
+	if len(rows) < 2 { // the heading alone
+		return
+	}
+	widths := make([]int, len(rows[0]))
+	for _, row := range rows {
+		for i, cell := range row {
+			widths[i] = max(widths[i], len(cell))
+		}
+	}
+	p.printf("\n")
+	for _, row := range rows {
+		p.printf("%-*s", widths[0], row[0])
+		for i, cell := range row[1:] {
+			p.printf("  %*s", widths[i+1], cell)
+		}
+		p.printf("\n")
+	}
+}
+
+func (p *page) state() {
+	s := p.status
+	p.printf("op25b is %s: process %d, for %s, version %s", s.State, s.PID, p.since(s.Started), s.Version)
+	if len(s.Revision) >= 12 {
+		p.printf(" (%s)", s.Revision[:12])
+	}
+	p.printf("\n")
+}
+
+func (p *page) problems() {
+	for _, problem := range p.status.Problems {
+		p.printf("\nproblem for %s: %s\n", p.since(problem.Since), problem.What)
+		if problem.Effect != "" {
+			p.printf("  effect: %s\n", problem.Effect)
+		}
+		if problem.Fix != "" {
+			p.printf("  fix: %s\n", problem.Fix)
+		}
+	}
+}
+
+func (p *page) policy() {
+	s, policy := p.status, &p.status.Policy
+	ports := make([]string, len(policy.Ports))
+	for i, port := range policy.Ports {
+		ports[i] = strconv.Itoa(int(port))
+	}
+	p.printf("\npolicy      generation %d, for %s, from %s\n", policy.Generation, p.since(policy.Loaded), policy.File)
+	p.printf("            ports %s refused to %s of %d in %s\n", strings.Join(ports, ", "),
+		plural(policy.DynamicPrefixes, "dynamic prefix", "dynamic prefixes"), policy.Prefixes, plural(policy.Pools, "pool", "pools"))
+	p.printf("            capture %s, return path %s, on exit %s\n", s.Capture, s.ReturnPath, s.OnExit)
+	if r := s.Reload; r != nil && !r.OK {
+		p.printf("            the last reload, %s ago, was refused: %s\n", p.since(r.Time),
+			strings.ReplaceAll(r.Error, "\n", "\n            "))
+	}
+}
+
+func (p *page) interfaces() {
+	label := "interfaces"
+	for _, i := range p.status.Interfaces {
+		extra := ""
+		if i.IOUring {
+			extra += ", io_uring"
+		}
+		if i.Adopted {
+			extra += ", adopted"
+		}
+		p.printf("%-10s  %s: %s, MTU %d, %s, offload %s%s\n", label, i.Name, i.Role, i.MTU,
+			plural(i.Queues, "queue", "queues"), cmp.Or(i.Offload, "none"), extra)
+		label = ""
+	}
+}
+
+func (p *page) packets() {
+	s := p.status
+	p.table(byDirection("packets", s.Packets)...)
+	p.table(byDirection("dropped because of", s.Drops)...)
+	p.printf("\n%s to reach a blocked port refused\n", pluralCount(s.Refused, "attempt", "attempts"))
+}
+
+// byDirection makes a heading, and a row of each name that counts in a direction:
+// frames and octets first, then the largest.
+func byDirection(what string, counts map[string]map[string]uint64) [][]string {
+	outbound, inbound := counts["outbound"], counts["inbound"]
+	total := map[string]uint64{}
+	for _, direction := range []map[string]uint64{outbound, inbound} {
+		for name, n := range direction {
+			total[name] += n
+		}
+	}
+	rank := func(name string) int { return slices.Index([]string{"octets", "frames"}, name) }
+	names := slices.SortedFunc(maps.Keys(total), func(a, b string) int {
+		return cmp.Or(cmp.Compare(rank(b), rank(a)), cmp.Compare(total[b], total[a]), cmp.Compare(a, b))
+	})
+	rows := [][]string{{what, "outbound", "inbound"}}
+	for _, name := range names {
+		if total[name] > 0 {
+			rows = append(rows, []string{"  " + name, grouped(outbound[name]), grouped(inbound[name])})
+		}
+	}
+	return rows
+}
+
+func (p *page) workers() {
+	rows := [][]string{{"workers", "frames", "octets", "moved"}}
+	for _, w := range p.status.Workers {
+		moved := "not yet"
+		if !w.Progress.IsZero() {
+			moved = p.since(w.Progress) + " ago"
+		}
+		if w.Stalled {
+			moved = "STALLED, " + moved
+		}
+		rows = append(rows, []string{fmt.Sprintf("  %s %d", w.Direction, w.Queue), grouped(w.Frames), grouped(w.Octets), moved})
+	}
+	p.table(rows...)
+}
+
+func (p *page) trouble() {
+	s := p.status
+	rows := [][]string{{"errors", "times"}}
+	for _, class := range slices.Sorted(maps.Keys(s.Errors)) {
+		if n := s.Errors[class]; n > 0 {
+			rows = append(rows, []string{"  " + class, grouped(n)})
+		}
+	}
+	p.table(rows...)
+	if s.Healed > 0 {
+		p.printf("\n%s by others to the kernel's settings put back\n", pluralCount(s.Healed, "change", "changes"))
+	}
+	if s.PanicsTotal > 0 {
+		p.printf("\n%s dropped because of a fault of op25b; report the latest:\n", pluralCount(s.PanicsTotal, "packet", "packets"))
+	}
+	for _, panicked := range s.Panics {
+		p.printf("  %s ago, %s: %s\n    %s\n", p.since(panicked.Time), panicked.Direction, panicked.Reason, panicked.Packet)
+	}
+}
+
+// since says how long ago something was, in the two largest units at most.
+func (p *page) since(t time.Time) string {
+	const day = 24 * time.Hour
+	switch d := p.now.Sub(t); {
+	case d < time.Minute:
+		return fmt.Sprintf("%d s", max(d, 0)/time.Second)
+	case d < time.Hour:
+		return fmt.Sprintf("%d min", d/time.Minute)
+	case d < day:
+		return fmt.Sprintf("%d h %d min", d/time.Hour, d%time.Hour/time.Minute)
+	default:
+		return fmt.Sprintf("%d d %d h", d/day, d%day/time.Hour)
+	}
+}
+
+// grouped writes a number with a comma for each thousand.
+func grouped(n uint64) string {
+	digits := strconv.FormatUint(n, 10)
+	for i := len(digits) - 3; i > 0; i -= 3 {
+		digits = digits[:i] + "," + digits[i:]
+	}
+	return digits
+}
+
+func pluralCount(n uint64, one, many string) string {
+	if n == 1 {
+		return "1 " + one
+	}
+	return grouped(n) + " " + many
+}
