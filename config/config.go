@@ -102,17 +102,25 @@ type Policy struct {
 type Relay struct {
 	// Name is unique among relays; it shows up in explanations and logs.
 	Name string `mapstructure:"name"`
-	// Prefixes are masked, and none is that of another relay.
+	// Prefixes are masked, and none is that of another relay. [Load] adds those
+	// of PrefixesFile to them.
 	Prefixes []netip.Prefix `mapstructure:"prefixes"`
+	// PrefixesFile is the path of a list of prefixes, as it was written. Empty:
+	// there is none.
+	PrefixesFile string `mapstructure:"prefixes_file"`
 }
 
 // Pool is a set of subscriber addresses that are treated alike.
 type Pool struct {
 	// Name is unique among pools; it shows up in explanations and logs.
 	Name string `mapstructure:"name"`
-	// Prefixes are masked, and none is that of another pool.
-	Prefixes   []netip.Prefix `mapstructure:"prefixes"`
-	Assignment Assignment     `mapstructure:"assignment"`
+	// Prefixes are masked, and none is that of another pool. [Load] adds those
+	// of PrefixesFile to them.
+	Prefixes []netip.Prefix `mapstructure:"prefixes"`
+	// PrefixesFile is the path of a list of prefixes, as it was written. Empty:
+	// there is none.
+	PrefixesFile string     `mapstructure:"prefixes_file"`
+	Assignment   Assignment `mapstructure:"assignment"`
 	// Response is empty for a static pool, where nothing is refused. A dynamic
 	// pool that has none gets [ResponseReset] from [Load].
 	Response Response `mapstructure:"response"`

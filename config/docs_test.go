@@ -4,6 +4,7 @@ package config
 
 import (
 	"os"
+	"path/filepath"
 	"reflect"
 	"regexp"
 	"strings"
@@ -122,15 +123,24 @@ func TestReferenceWords(t *testing.T) {
 	}
 }
 
-// Each YAML block is a whole configuration that loads.
+// Each YAML block is a whole configuration that loads, with the one text block for
+// the list that it names.
 func TestReferenceExamples(t *testing.T) {
 	t.Parallel()
-	blocks := regexp.MustCompile("(?s)```yaml\n(.*?)```").FindAllStringSubmatch(readReference(t), -1)
+	text, dir := readReference(t), t.TempDir()
+	lists := regexp.MustCompile("(?s)```text\n(.*?)```").FindAllStringSubmatch(text, -1)
+	if len(lists) != 1 {
+		t.Fatalf("%d text blocks, want residential.txt", len(lists))
+	}
+	if err := os.WriteFile(filepath.Join(dir, "residential.txt"), []byte(lists[0][1]), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	blocks := regexp.MustCompile("(?s)```yaml\n(.*?)```").FindAllStringSubmatch(text, -1)
 	if len(blocks) < 7 {
 		t.Fatalf("%d YAML blocks, want one for the start and one per section", len(blocks))
 	}
 	for _, block := range blocks {
-		if _, problems := load(reference, []byte(block[1])); len(problems) > 0 {
+		if _, problems := load(filepath.Join(dir, "op25b.yaml"), []byte(block[1])); len(problems) > 0 {
 			t.Errorf("%v\n%s", problems, block[1])
 		}
 	}

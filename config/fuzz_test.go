@@ -32,7 +32,7 @@ func FuzzLoad(f *testing.F) {
 	f.Add([]byte("policy: {pools: [~, {}, [], x]}\n"))
 	f.Fuzz(func(t *testing.T, data []byte) {
 		given := slices.Clone(data)
-		c, problems := load("fuzz.yaml", data)
+		c, problems := load("testdata/fuzz.yaml", data) // beside the lists that seeds name
 		if !slices.Equal(given, data) {
 			t.Error("input changed")
 		}
@@ -47,7 +47,7 @@ func FuzzLoad(f *testing.F) {
 		if len(problems) > 0 {
 			t.Fatalf("refused what it accepted:\n%v", problems)
 		}
-		if diff := cmp.Diff(c, got, compare()); diff != "" {
+		if diff := cmp.Diff(withoutLists(c), got, compare()); diff != "" {
 			t.Errorf("round trip (-want +got):\n%s", diff)
 		}
 	})

@@ -31,7 +31,7 @@ func Load(path string) (*Config, error) {
 	return c, nil
 }
 
-// load is Load after the file was read.
+// load is Load after the file was read; the lists that it names were not.
 func load(file string, data []byte) (*Config, Problems) {
 	src := parse(file, data)
 	if src.unreadable {
@@ -41,8 +41,12 @@ func load(file string, data []byte) (*Config, Problems) {
 	problems := append(src.problems, decoding...)
 	problems = append(problems, strayVariables(os.Environ())...)
 	c.complete()
+	problems = append(problems, src.fill(c, suspects(src, problems))...)
 	problems = append(problems, validate(c, src.origin, suspects(src, problems))...)
 	problems.sort()
+	for _, l := range src.opened {
+		problems = append(problems, l.problems()...)
+	}
 	return c, problems
 }
 

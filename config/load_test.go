@@ -135,6 +135,14 @@ func TestLoadGood(t *testing.T) {
 		"tunnels.yaml": base(func(c *Config) {
 			c.Policy.InspectTunnels = []Encapsulation{EncapsulationIPIP, Encapsulation6in4, EncapsulationGRE}
 		}),
+		"lists.yaml": base(func(c *Config) {
+			c.Policy.Relays = []Relay{{Name: "isp-msa", PrefixesFile: "lists/relays.txt", Prefixes: []netip.Prefix{
+				netip.MustParsePrefix("192.0.2.25/32"), netip.MustParsePrefix("2001:db8:25::25/128"),
+			}}}
+			c.Policy.Pools[0].PrefixesFile = "lists/residential.txt"
+			c.Policy.Pools[0].Prefixes = append(c.Policy.Pools[0].Prefixes,
+				netip.MustParsePrefix("100.128.0.0/10"), netip.MustParsePrefix("198.51.100.0/24"), netip.MustParsePrefix("2001:db8:a::/48"))
+		}),
 		"good.yaml": base(func(c *Config) {
 			c.Tunnel.Addresses = []netip.Addr{netip.MustParseAddr("192.0.2.1"), netip.MustParseAddr("2001:db8::1")}
 			c.Policy.Relays = []Relay{{Name: "isp-msa", Prefixes: []netip.Prefix{

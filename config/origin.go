@@ -2,17 +2,21 @@
 
 package config
 
-import "os"
+import (
+	"fmt"
+	"os"
+)
 
 // origin knows where each value was written.
 type origin struct {
 	file      string
 	lines     map[string]int    // path -> line in file
 	variables map[string]string // path -> variable that is set, and so in force
+	lists     map[string]*list  // path of the prefixes that go on in a list -> that list
 }
 
 func newOrigin(file string) origin {
-	o := origin{file: file, lines: map[string]int{}, variables: map[string]string{}}
+	o := origin{file: file, lines: map[string]int{}, variables: map[string]string{}, lists: map[string]*list{}}
 	for _, k := range keys() {
 		if k.isList() {
 			continue
@@ -35,4 +39,13 @@ func (o origin) problem(path, what, fix string) Problem {
 		line = o.lines[p]
 	}
 	return Problem{File: o.file, Line: line, Path: path, What: what, Fix: fix}
+}
+
+// prefixAt says where the i-th prefix of a pool or relay was written; path is that
+// of its prefixes.
+func (o origin) prefixAt(path string, i int) string {
+	if l, ok := o.lists[path]; ok && i >= l.first {
+		return fmt.Sprintf("%s:%d", l.file, l.lines[i-l.first])
+	}
+	return fmt.Sprintf("%s[%d]", path, i)
 }

@@ -20,7 +20,8 @@ type source struct {
 	values     map[string]any  // what was written, every value still as text
 	meant      map[string]bool // keys that a misspelled or misplaced one was probably meant to be
 	problems   Problems
-	unreadable bool // not YAML, or no group of keys: nothing else is known
+	opened     []*list // the lists that were named and could be opened
+	unreadable bool    // not YAML, or no group of keys: nothing else is known
 }
 
 // parse reads the one YAML document in data.

@@ -15,12 +15,14 @@ const environment = "environment"
 
 // Problem is one mistake of the operator, with what to write instead.
 type Problem struct {
-	// File is the file's path as given to Load, or "environment".
+	// File is the file's path as given to Load, that of a list it names, or
+	// "environment".
 	File string `json:"file"`
 	// Line counts from 1. Zero: not known, as for what was never written.
 	Line int `json:"line"`
-	// Path is the key, as in policy.pools[0].prefixes[1], or the name of the
-	// environment variable. Empty: the file is not readable as YAML.
+	// Path is the key, as in policy.pools[0].prefixes[1], the key that names the
+	// list, or the name of the environment variable. Empty: the file is not
+	// readable as YAML.
 	Path string `json:"path"`
 	// What is wrong.
 	What string `json:"what"`
@@ -42,8 +44,9 @@ func (p Problem) String() string {
 // Error makes a single Problem an error; it is the same as String.
 func (p Problem) Error() string { return p.String() }
 
-// Problems are all mistakes of one Load: those of the file by line, then those
-// of the environment. Get at them with [errors.As].
+// Problems are all mistakes of one Load: those of the file by line, those of the
+// environment, then those of each list by line, 20 of a list at most and how many
+// more there are. Get at them with [errors.As].
 type Problems []Problem
 
 // Error returns one line per problem.

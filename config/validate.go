@@ -129,8 +129,8 @@ func (v *validator) address(path string, addr netip.Addr) {
 	for i, pool := range v.Policy.Pools {
 		for j, p := range pool.Prefixes {
 			if p.Contains(addr) {
-				v.report(path, fmt.Sprintf("%s is inside %s, at policy.pools[%d].prefixes[%d]", addr, p, i, j),
-					"write an address that no subscriber can get")
+				at := v.origin.prefixAt(fmt.Sprintf("policy.pools[%d].prefixes", i), j)
+				v.report(path, fmt.Sprintf("%s is inside %s, at %s", addr, p, at), "write an address that no subscriber can get")
 				return
 			}
 		}

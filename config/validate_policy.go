@@ -60,11 +60,12 @@ func (v *validator) inspectTunnels() {
 
 func (v *validator) relays() {
 	v.count("policy.relays", len(v.Policy.Relays))
-	names, prefixes := map[string]string{}, map[netip.Prefix]string{}
+	names := map[string]string{}
+	set := newPrefixSet("policy.relays", v.Policy.Relays, func(r Relay) []netip.Prefix { return r.Prefixes })
 	for i, relay := range v.Policy.Relays {
 		path := fmt.Sprintf("policy.relays[%d]", i)
 		v.label(names, path+".name", relay.Name)
-		v.prefixes(prefixes, path+".prefixes", relay.Prefixes, "it would let everyone reach every server")
+		v.prefixes(set, i, "it would let everyone reach every server")
 	}
 }
 
@@ -76,11 +77,12 @@ func (v *validator) pools() {
 	}
 	v.count("policy.pools", len(v.Policy.Pools))
 	dynamic, known := false, true
-	names, prefixes := map[string]string{}, map[netip.Prefix]string{}
+	names := map[string]string{}
+	set := newPrefixSet("policy.pools", v.Policy.Pools, func(p Pool) []netip.Prefix { return p.Prefixes })
 	for i, pool := range v.Policy.Pools {
 		path := fmt.Sprintf("policy.pools[%d]", i)
 		v.label(names, path+".name", pool.Name)
-		v.prefixes(prefixes, path+".prefixes", pool.Prefixes, "it would make every address a subscriber's")
+		v.prefixes(set, i, "it would make every address a subscriber's")
 		v.assignment(path, pool)
 		dynamic = dynamic || pool.Assignment == AssignmentDynamic
 		known = known && pool.Assignment != ""

@@ -41,34 +41,62 @@ func (v *validator) reserved(p netip.Prefix) (block, bool) {
 	return block{}, false
 }
 
-// prefixes checks those of one pool or relay. Places holds the prefixes of all
-// its siblings: longer and shorter ones may overlap, equal ones contradict.
-// Everything says what a prefix of length 0 would do.
-func (v *validator) prefixes(places map[netip.Prefix]string, path string, prefixes []netip.Prefix, everything string) {
-	if len(prefixes) == 0 {
-		v.report(path, "has no prefix", "write at least one, as in [192.0.2.0/24]")
+// prefixes checks those of one of the set's pools or relays. Everything says what
+// a prefix of length 0 would do.
+func (v *validator) prefixes(set *prefixSet, item int, everything string) {
+	path := set.path(item)
+	if len(set.items[item]) == 0 {
+		v.noPrefix(path)
 	}
-	for i, p := range prefixes {
-		if p.IsValid() { // else decoding said so
-			v.prefix(places, fmt.Sprintf("%s[%d]", path, i), p, everything)
+	for i, p := range set.items[item] {
+		if !p.IsValid() {
+			continue // decoding said so
+		}
+		if what, fix := v.prefix(p, everything); what != "" {
+			v.reportPrefix(path, i, what, fix)
+			continue
+		}
+		if first, twice := set.add(item, i); twice {
+			at := v.origin.prefixAt(set.path(first.item()), first.index())
+			v.reportPrefix(path, i, p.String()+" is at "+at+" already", "keep one of the two")
 		}
 	}
 }
 
-func (v *validator) prefix(places map[netip.Prefix]string, path string, p netip.Prefix, everything string) {
+// noPrefix reports that there are none, unless there would be but for a mistake.
+func (v *validator) noPrefix(path string) {
+	key := path + "_file" // beside prefixes
+	switch l, listed := v.origin.lists[path]; {
+	case !listed && !v.suspect(key):
+		v.report(path, "has no prefix", "write at least one, as in [192.0.2.0/24]")
+	case listed && len(l.found) == 0:
+		v.report(key, "has no prefix", "write at least one into "+l.file+", as in 192.0.2.0/24")
+	}
+}
+
+// reportPrefix reports the i-th prefix where it was written.
+func (v *validator) reportPrefix(path string, i int, what, fix string) {
+	if l, ok := v.origin.lists[path]; ok && i >= l.first {
+		l.report(int(l.lines[i-l.first]), what, fix)
+		return
+	}
+	v.report(fmt.Sprintf("%s[%d]", path, i), what, fix)
+}
+
+// prefix says what is wrong with one, by itself, and what to write.
+func (v *validator) prefix(p netip.Prefix, everything string) (what, fix string) {
 	b, reserved := v.reserved(p)
 	switch {
 	case p.Bits() == 0:
-		v.report(path, p.String()+" is the whole address family: "+everything, "write the prefixes that are meant")
+		return p.String() + " is the whole address family: " + everything, "write the prefixes that are meant"
 	case p.Addr().Is4In6():
-		v.report(path, p.String()+" is IPv4 written as IPv6", "write "+unmapped(p))
+		return p.String() + " is IPv4 written as IPv6", "write " + unmapped(p)
 	case reserved:
-		v.report(path, p.String()+" overlaps "+b.String(), "write unicast prefixes only")
+		return p.String() + " overlaps " + b.String(), "write unicast prefixes only"
 	case p != p.Masked():
-		v.report(path, p.String()+" has bits set after its length", "write "+p.Masked().String())
-	default:
-		seen(v, places, p, path, p.String())
+		return p.String() + " has bits set after its length", "write " + p.Masked().String()
 	}
+	return "", ""
 }
 
 // unmapped returns what an IPv4-mapped IPv6 prefix stands for (RFC 4291

@@ -148,7 +148,9 @@ func (g *gatewayProgram) waitLine(b *testing.B, text string, n int) {
 }
 
 // writeLarge replaces the configuration by one with as many prefixes beside the
-// usual ones: every other /24 from 1.0.0.0 on, so that no two make one.
+// usual ones: every other /24 from 1.0.0.0 on, so that no two make one. They are in
+// a list beside it, under a name that no other number of them has, so that the two
+// always fit together.
 func writeLarge(b *testing.B, n *lab.Network, path string, prefixes int) {
 	b.Helper()
 	config := n.GatewayConfig(lab.ConfigOptions{ReturnPath: "router"})
@@ -156,16 +158,16 @@ func writeLarge(b *testing.B, n *lab.Network, path string, prefixes int) {
 	address := uint32(1 << 24)
 	list := make([]byte, 0, 16*prefixes)
 	for range prefixes {
-		list = fmt.Appendf(list, "%s/24,", netip.AddrFrom4([4]byte(binary.BigEndian.AppendUint32(nil, address))))
+		list = fmt.Appendf(list, "%s/24\n", netip.AddrFrom4([4]byte(binary.BigEndian.AppendUint32(nil, address))))
 		address += apart
 	}
-	before, after, found := strings.Cut(config, "\n  ports:")
-	if !found {
-		b.Fatalf("no policy.ports in\n%s", config)
+	name := fmt.Sprintf("large-%d.txt", prefixes)
+	pools, large := "\n  pools:", fmt.Sprintf("\n    - {name: large, assignment: dynamic, prefixes_file: %s}", name)
+	if !strings.Contains(config, pools) {
+		b.Fatalf("no policy.pools in\n%s", config)
 	}
-	pool := fmt.Sprintf("\n    - {name: large, assignment: dynamic, prefixes: [%s]}", strings.TrimSuffix(string(list), ","))
-	before = strings.Replace(before, "\n  pools:", "\n  pools:"+pool, 1)
-	replaceFile(b, path, before+"\n  ports:"+after)
+	replaceFile(b, filepath.Join(filepath.Dir(path), name), list)
+	replaceFile(b, path, []byte(strings.Replace(config, pools, pools+large, 1)))
 }
 
 // measureReload has messages go back and forth, and has the gateway read many
@@ -330,10 +332,10 @@ func (m *messages) report(found *samples, name string) {
 }
 
 // replaceFile writes a file in one step.
-func replaceFile(b *testing.B, path, content string) {
+func replaceFile(b *testing.B, path string, content []byte) {
 	b.Helper()
 	next := path + ".next"
-	if err := os.WriteFile(next, []byte(content), 0o600); err != nil {
+	if err := os.WriteFile(next, content, 0o600); err != nil {
 		b.Fatal(err)
 	}
 	if err := os.Rename(next, path); err != nil {
