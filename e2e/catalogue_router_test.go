@@ -119,6 +119,7 @@ func (l *memoryLane) Answer(frame []byte) error {
 }
 
 func (l *memoryLane) Lost() (uint64, error) { return 0, nil }
+func (l *memoryLane) Pending() bool         { return len(l.in) > 0 }
 func (l *memoryLane) Close() error          { return nil }
 
 func (l *memoryLane) port(addresses ...netip.Addr) stack.Port {

@@ -20,6 +20,7 @@ func (discard) Read() ([]byte, error) { return nil, os.ErrClosed }
 func (discard) Forward([]byte)        {}
 func (discard) Lost() (uint64, error) { return 0, nil }
 func (discard) Answer([]byte) error   { return nil }
+func (discard) Pending() bool         { return false }
 func (discard) Close() error          { return nil }
 
 func outboundWorker(t testing.TB) *worker {

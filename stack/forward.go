@@ -4,7 +4,10 @@ package stack
 
 import (
 	"errors"
+	"io"
+	"os"
 	"runtime"
+	"time"
 
 	"gvisor.dev/gvisor/pkg/tcpip/header"
 
@@ -22,7 +25,14 @@ type worker struct {
 	answer answerer
 	limit  *limiter // of refusals; nil: none
 	count  counters
-	failed throttle // log lines about writes that fail
+	failed throttle // log lines about what the kernel refuses
+	frame  frame    // the one at work, for who looks into a panic
+
+	patience time.Duration // after reads that failed
+
+	// For Progress alone.
+	seen   time.Time
+	before uint64
 }
 
 // newWorker makes the worker of a lane that begins where d enters.
@@ -37,23 +47,69 @@ func newWorker(r *Router, d filter.Direction, lane Lane, opts Options) *worker {
 	return w
 }
 
-// run moves packets until reading fails, as it does once the lane is interrupted;
-// Run has its cause by then, and only the first counts. The thread stays its own:
-// what the kernel has warm on a processor for this lane stays there.
+// run moves packets until the lane is interrupted or gone; Run has its cause by
+// then, and only the first counts. The thread stays its own: what the kernel has
+// warm on a processor for this lane stays there.
 func (w *worker) run() (err error) {
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
 	defer func() { err = errors.Join(err, w.lane.Close()) }()
+	for err == nil {
+		err = w.work()
+	}
+	return err
+}
+
+// work moves packets until there is an error, or until one makes our code panic.
+// That one is lost and counted, and the next may be taken: it costs nothing but
+// that packet, and nothing to those that do not.
+func (w *worker) work() (err error) {
+	defer func() {
+		if value := recover(); value != nil {
+			err = w.recovered(value)
+		}
+	}()
 	for {
 		f, err := w.lane.Read()
 		if err != nil {
-			return err
+			if err := w.unread(err); err != nil {
+				return err
+			}
+			continue
 		}
+		w.frame = f
 		w.count.frames.Add(1)
 		w.count.octets.Add(uint64(len(f)))
 		w.count.fates[w.move(f)].Add(1)
 		w.settle()
+		w.patience = 0
 	}
+}
+
+// recovered gives the frame at work, if there is one, its fate.
+func (w *worker) recovered(value any) error {
+	if w.count.inside() {
+		w.count.fates[DroppedByPanic].Add(1)
+	}
+	f := w.frame
+	w.frame = nil
+	return w.router.panics.add(w.direction, value, f)
+}
+
+// mostPatience is how long a worker waits, at most, before it asks again.
+const mostPatience = 100 * time.Millisecond
+
+// unread waits before the lane is read again, longer each time, or returns the
+// error when that is of no use.
+func (w *worker) unread(err error) error {
+	if errors.Is(err, os.ErrClosed) || errors.Is(err, io.EOF) {
+		return err
+	}
+	w.router.trouble.add("read", err, 1)
+	w.failed.warn("packets cannot be read at the moment", w.direction, err)
+	w.patience = min(max(2*w.patience, time.Millisecond), mostPatience)
+	time.Sleep(w.patience)
+	return nil
 }
 
 // settle corrects the count of frames that were forwarded and not taken.
@@ -64,6 +120,7 @@ func (w *worker) settle() {
 	}
 	w.count.fates[Forwarded].Add(-n)
 	w.count.fates[DroppedOnWrite].Add(n)
+	w.router.trouble.add("write", why, n)
 	w.failed.warn("a packet could not be written and is lost", w.direction, why)
 }
 
@@ -134,6 +191,7 @@ func (w *worker) reply(answer frame, fate Fate) Fate {
 		return DroppedUnanswered
 	}
 	if err := w.lane.Answer(answer); err != nil {
+		w.router.trouble.add("write", err, 1)
 		w.failed.warn("an answer could not be written and is lost", w.direction, err)
 		return DroppedOnWrite
 	}

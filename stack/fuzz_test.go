@@ -76,6 +76,7 @@ type recorder struct{ forwarded, answers [][]byte }
 func (*recorder) Read() ([]byte, error) { return nil, os.ErrClosed }
 func (*recorder) Lost() (uint64, error) { return 0, nil }
 func (*recorder) Close() error          { return nil }
+func (*recorder) Pending() bool         { return false }
 func (r *recorder) Forward(f []byte)    { r.forwarded = append(r.forwarded, bytes.Clone(f)) }
 
 func (r *recorder) Answer(f []byte) error {

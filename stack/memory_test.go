@@ -9,6 +9,7 @@ import (
 	"net/netip"
 	"os"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -25,8 +26,8 @@ type memoryLane struct {
 	far    *memoryLane
 	closed chan struct{}
 	once   sync.Once
-	err    error // what Read returns once in is closed
-	broken error // what putting frames out fails with, if set
+	err    error                 // what Read returns once in is closed
+	broken atomic.Pointer[error] // what putting frames out fails with, if set
 
 	lost uint64
 	why  error
@@ -68,8 +69,8 @@ func (l *memoryLane) Lost() (frames uint64, why error) {
 }
 
 func (l *memoryLane) Answer(f []byte) error {
-	if l.broken != nil {
-		return l.broken
+	if err := l.broken.Load(); err != nil && *err != nil {
+		return *err
 	}
 	select {
 	case l.out <- bytes.Clone(f):
@@ -77,6 +78,11 @@ func (l *memoryLane) Answer(f []byte) error {
 	}
 	return nil
 }
+
+// fail makes putting frames out fail from now on; nil: no more.
+func (l *memoryLane) fail(err error) { l.broken.Store(&err) }
+
+func (l *memoryLane) Pending() bool { return len(l.in) > 0 }
 
 func (l *memoryLane) Close() error { return nil }
 

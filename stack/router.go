@@ -16,11 +16,12 @@ import (
 )
 
 // Lane is what a worker moves frames on, from one port to the other. All methods
-// but Answer are called by that worker alone, from one thread.
+// but Answer and Pending are called by that worker alone, from one thread.
 type Lane interface {
 	// Read returns the next frame, a virtio_net_hdr and an IP packet, in a buffer
-	// that the worker may change until the next Read. It blocks, and returns an
-	// error that wraps os.ErrClosed once it was interrupted.
+	// that the worker may change until the next Read. It blocks. An error that wraps
+	// os.ErrClosed says that it was interrupted, one that wraps io.EOF that the port
+	// is gone for good; any other is about the moment.
 	Read() (frame []byte, err error)
 	// Forward sends the frame that Read returned last to the other port. It may
 	// wait until the next Read.
@@ -32,6 +33,9 @@ type Lane interface {
 	// buffer to the caller. An error is about this frame or the port's present
 	// state. It is safe to call from any goroutine.
 	Answer(frame []byte) error
+	// Pending reports whether frames wait to be read. It is safe to call from any
+	// goroutine until Close.
+	Pending() bool
 	// Close is called once the worker has ended.
 	Close() error
 }
@@ -69,6 +73,8 @@ type Router struct {
 	ports   [filter.NumDirections]Port // by the direction that enters there
 	workers []*worker
 	host    *host
+	panics  panics
+	trouble trouble
 }
 
 // New makes a Router. It starts nothing; the ports stay the caller's.
@@ -80,7 +86,7 @@ func New(opts Options) (*Router, error) {
 	if opts.Policy == nil {
 		return nil, errors.New("make router: no policy")
 	}
-	r := &Router{log: opts.Log, ports: [filter.NumDirections]Port{
+	r := &Router{log: opts.Log, panics: panics{log: opts.Log}, ports: [filter.NumDirections]Port{
 		filter.Outbound: opts.Subscriber, filter.Inbound: opts.Upstream,
 	}}
 	r.policy.Store(opts.Policy)
@@ -105,9 +111,9 @@ func (r *Router) SetPolicy(p *filter.Policy) { r.policy.Store(p) }
 // Policy returns the policy in force.
 func (r *Router) Policy() *filter.Policy { return r.policy.Load() }
 
-// Run forwards until ctx ends or a port fails for good, then interrupts the
-// ports, waits for every worker, and returns nil or the first failure. It may
-// be called once.
+// Run forwards until ctx ends, a port is gone for good or too many packets make our
+// code panic; then it interrupts the ports, waits for every worker, and returns nil
+// or the first failure. It may be called once.
 func (r *Router) Run(ctx context.Context) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)

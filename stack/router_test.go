@@ -6,6 +6,8 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
+	"io"
 	"strings"
 	"syscall"
 	"testing"
@@ -140,7 +142,7 @@ func TestWriteErrorsAreCountedAndLoggedOnce(t *testing.T) {
 	t.Parallel()
 	core, logs := observer.New(zap.WarnLevel)
 	b := newBench(t, func(o *Options, _ *filter.Spec) { o.Log = zap.New(core) })
-	b.up.broken = syscall.ENOBUFS
+	b.up.fail(syscall.ENOBUFS)
 	for range 20 {
 		b.sub.in <- plain(ft.UDP(dynamic4+":1", server4+":2").Bytes())
 	}
@@ -157,7 +159,7 @@ func TestLostAnswer(t *testing.T) {
 	t.Parallel()
 	core, logs := observer.New(zap.WarnLevel)
 	b := newBench(t, func(o *Options, _ *filter.Spec) { o.Log = zap.New(core) })
-	b.sub.broken = syscall.ENOBUFS
+	b.sub.fail(syscall.ENOBUFS)
 	b.sub.in <- plain(ft.TCP(dynamic4+":40000", server4+":25").Bytes())
 	b.sub.in <- plain(ft.UDP(dynamic4+":1", server4+":2").TTL(0).Bytes())
 	if got := b.fates(2)[DroppedOnWrite]; got != 2 {
@@ -171,7 +173,7 @@ func TestLostAnswer(t *testing.T) {
 // The end of a packet loop must not go unnoticed.
 func TestPortFailureEndsRun(t *testing.T) {
 	t.Parallel()
-	failure := errors.New("the device is gone")
+	failure := fmt.Errorf("the device is gone: %w", io.EOF)
 	sub, up := newMemoryLanes()
 	policy, err := filter.Compile(testSpec())
 	if err != nil {

@@ -39,6 +39,8 @@ const (
 	DroppedByHost
 	// DroppedOnWrite: the kernel did not take it.
 	DroppedOnWrite
+	// DroppedByPanic: our code could not cope with it; see Router.Panics.
+	DroppedByPanic
 	// NumFates sizes arrays that are indexed by Fate.
 	NumFates
 )
@@ -48,7 +50,7 @@ func (f Fate) String() string {
 	return [...]string{
 		"forwarded", "answered_reset", "answered_prohibited", "answered_time_exceeded", "answered_too_big",
 		"handed_to_host", "dropped_by_verdict", "dropped_by_limit", "dropped_unanswered", "dropped_short", "dropped_by_host",
-		"dropped_on_write",
+		"dropped_on_write", "dropped_by_panic",
 	}[f]
 }
 

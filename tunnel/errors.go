@@ -3,9 +3,11 @@
 package tunnel
 
 import (
-	"errors"
 	"fmt"
+	"io"
 	"os"
+
+	"golang.org/x/sys/unix"
 )
 
 // ErrClosed is returned by a queue whose Port was closed. Stop reading.
@@ -13,11 +15,11 @@ var ErrClosed = fmt.Errorf("port is closed: %w", os.ErrClosed)
 
 // ErrGone is returned by a queue whose TUN device was deleted by someone else.
 // The Port is useless; close it and open another.
-var ErrGone = errors.New("the TUN device was deleted")
+var ErrGone = fmt.Errorf("the TUN device was deleted: %w: %w", unix.EBADFD, io.EOF)
 
 // ErrLinkDown is returned by Write while the TUN interface is down. The frame is
 // lost; [Host] brings the link up again.
-var ErrLinkDown = errors.New("the TUN link is down")
+var ErrLinkDown = fmt.Errorf("the TUN link is down: %w", unix.EIO)
 
 // Hint is an error with what the operator can do about it.
 type Hint struct {

@@ -15,7 +15,7 @@ type LaneOptions struct {
 }
 
 // Lane takes frames from a queue of one port to a queue of the other. All its
-// methods but Answer belong to one goroutine, which is locked to its thread from
+// methods but Answer and Pending belong to one goroutine, which is locked to its thread from
 // before the first Read.
 type Lane struct {
 	in, out *Queue
@@ -109,6 +109,10 @@ func (l *Lane) Lost() (frames uint64, why error) {
 // Answer sends a frame back to the port that frames are read from, as
 // [Queue.Write] does. Any goroutine may call it.
 func (l *Lane) Answer(frame []byte) error { return l.in.Write(frame) }
+
+// Pending reports whether frames wait to be read. Any goroutine may call it while
+// the port is open.
+func (l *Lane) Pending() bool { return l.in.readable() }
 
 // Close gives back what Read took for itself. The queues stay open.
 func (l *Lane) Close() error {

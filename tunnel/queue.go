@@ -72,6 +72,13 @@ func (q *Queue) wait() error {
 	}
 }
 
+// readable reports whether a frame waits.
+func (q *Queue) readable() bool {
+	fds := [1]unix.PollFd{{Fd: int32(q.fd), Events: unix.POLLIN}} //nolint:gosec // a descriptor
+	n, err := unix.Poll(fds[:], 0)
+	return n > 0 && err == nil && fds[0].Revents&unix.POLLIN != 0
+}
+
 // Write sends one frame. It does not block: a frame that the kernel has no room
 // for is lost, and the error says so (unix.EAGAIN, unix.ENOBUFS). ErrLinkDown
 // and ErrGone stand for a state of the interface; any other error is about this
