@@ -3,6 +3,7 @@
 package control
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"encoding/json"
@@ -20,21 +21,12 @@ import (
 // thousand.
 const mostAnswer = 16 << 20
 
-// Client asks a gateway. It keeps no connection.
-type Client struct {
-	path string
-	http http.Client
-}
+// Client asks a gateway, each time on a connection of its own.
+type Client struct{ path string }
 
 // Dial returns a client for the gateway that listens on path. It does not
 // connect yet.
-func Dial(path string) *Client {
-	var d net.Dialer
-	return &Client{path: path, http: http.Client{Transport: &http.Transport{
-		DialContext:       func(ctx context.Context, _, _ string) (net.Conn, error) { return d.DialContext(ctx, "unix", path) },
-		DisableKeepAlives: true,
-	}}}
-}
+func Dial(path string) *Client { return &Client{path: path} }
 
 // Status asks how the gateway is.
 func (c *Client) Status(ctx context.Context) (Status, error) {
@@ -71,17 +63,12 @@ func (c *Client) ask(ctx context.Context, method, path string, body, into any) e
 	if err != nil {
 		return fmt.Errorf("make a request: %w", err)
 	}
-	resp, err := c.http.Do(req)
-	if err != nil {
+	code, text, err := c.exchange(ctx, req)
+	switch {
+	case err != nil:
 		return c.explain(ctx, err)
-	}
-	defer resp.Body.Close()
-	text, err = io.ReadAll(io.LimitReader(resp.Body, mostAnswer))
-	if err != nil {
-		return c.explain(ctx, err)
-	}
-	if resp.StatusCode != http.StatusOK {
-		return refused(resp.StatusCode, text)
+	case code != http.StatusOK:
+		return refused(code, text)
 	}
 	if err := json.Unmarshal(text, into); err != nil {
 		return fmt.Errorf("the answer on %s is not a gateway's: %w", c.path, err)
@@ -89,15 +76,37 @@ func (c *Client) ask(ctx context.Context, method, path string, body, into any) e
 	return nil
 }
 
+// exchange sends a request and reads the answer. http.Transport would do it with
+// two goroutines and a pool, and its error hides that a server hung up.
+func (c *Client) exchange(ctx context.Context, req *http.Request) (code int, body []byte, err error) {
+	var d net.Dialer
+	conn, err := d.DialContext(ctx, "unix", c.path)
+	if err != nil {
+		return 0, nil, err
+	}
+	defer conn.Close()
+	defer context.AfterFunc(ctx, func() { _ = conn.Close() })()
+	if err := req.Write(conn); err != nil {
+		return 0, nil, err
+	}
+	resp, err := http.ReadResponse(bufio.NewReader(io.LimitReader(conn, mostAnswer)), req)
+	if err != nil {
+		return 0, nil, err
+	}
+	defer resp.Body.Close()
+	body, err = io.ReadAll(resp.Body)
+	return resp.StatusCode, body, err
+}
+
 // explain says what a request that got no answer ran into.
 func (c *Client) explain(ctx context.Context, err error) error {
 	switch {
+	case ctx.Err() != nil:
+		return fmt.Errorf("no answer on %s: %w: see the gateway's log", c.path, context.Cause(ctx))
 	case errors.Is(err, fs.ErrNotExist), errors.Is(err, unix.ECONNREFUSED), errors.Is(err, unix.ENOTDIR):
 		return fmt.Errorf("%w: nobody listens on %s: start it with: op25b run -c FILE, or name the socket with --socket", ErrNotRunning, c.path)
 	case errors.Is(err, fs.ErrPermission):
 		return fmt.Errorf("%w: %s: run as root, or join the socket's group, which ls -l shows", ErrPermission, c.path)
-	case ctx.Err() != nil:
-		return fmt.Errorf("no answer on %s in time: %w: see the gateway's log", c.path, context.Cause(ctx))
 	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, unix.ECONNRESET),
 		errors.Is(err, unix.EPIPE), errors.Is(err, unix.EAGAIN):
 		return fmt.Errorf("%w: too many ask on %s, or it is ending: try again", ErrBusy, c.path)

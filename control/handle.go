@@ -13,6 +13,7 @@ import (
 	"net/http"
 	"reflect"
 	"runtime/debug"
+	"strconv"
 	"time"
 
 	"go.uber.org/zap"
@@ -196,6 +197,7 @@ func write(w http.ResponseWriter, code int, answer any) error {
 		text = append(text, '\n')
 	}
 	w.Header().Set("Content-Type", contentType)
+	w.Header().Set("Content-Length", strconv.Itoa(len(text)))
 	w.WriteHeader(code)
 	if _, err := w.Write(text); err != nil {
 		return fmt.Errorf("answer: %w", err)

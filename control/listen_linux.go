@@ -95,12 +95,12 @@ func (s *socket) vacant() error {
 	}
 	pid, err := listening(s.path)
 	switch {
-	case err == nil:
+	case err == nil && pid != 0:
 		return fmt.Errorf("%w: process %d answers on %s: stop it first, with: kill %[2]d", ErrRunning, pid, s.path)
 	case errors.Is(err, unix.ECONNREFUSED), errors.Is(err, fs.ErrNotExist):
 		return nil // what a crash has left, or gone by now
-	case errors.Is(err, unix.EAGAIN), errors.Is(err, os.ErrDeadlineExceeded):
-		return fmt.Errorf("%w: somebody listens on %s and does not accept: find it with: ss -xlp", ErrRunning, s.path)
+	case err == nil, errors.Is(err, unix.EAGAIN), errors.Is(err, os.ErrDeadlineExceeded): // too busy, or of another PID namespace
+		return fmt.Errorf("%w: a process that cannot be named listens on %s: find it with: ss -xlp, and stop it", ErrRunning, s.path)
 	default:
 		return fmt.Errorf("find out whether a gateway answers on %s: %w: remove it, or set control.socket to another path", s.path, err)
 	}

@@ -22,8 +22,9 @@ const (
 	// mostHeader and mostBody are in octets.
 	mostHeader = 8 << 10
 	mostBody   = 64 << 10
-	// grace is how long Close waits for answers that are on their way.
-	grace = 2 * time.Second
+	// grace is how long Close waits for answers that are on their way, and for
+	// connections that have not asked yet.
+	grace = time.Second
 )
 
 // Gateway is what a [Server] asks. Its methods are called by many goroutines at
@@ -110,7 +111,7 @@ func (s *Server) shut() error {
 	ctx, cancel := context.WithTimeout(context.Background(), grace)
 	defer cancel()
 	if late := s.http.Shutdown(ctx); late != nil {
-		s.log.Warn("a control request was cut off", zap.Error(late))
+		s.log.Info("control connections were cut off", zap.NamedError("why", late))
 		_ = s.http.Close()
 	}
 	return s.socket.Close() // Shutdown has, unless Serve was never called

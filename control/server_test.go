@@ -5,7 +5,6 @@ package control
 import (
 	"context"
 	"errors"
-	"net"
 	"os"
 	"path/filepath"
 	"sync"
@@ -14,6 +13,13 @@ import (
 	"go.uber.org/goleak"
 	"go.uber.org/zap"
 )
+
+func TestMain(m *testing.M) {
+	if path := os.Getenv(strangerAsks); path != "" {
+		os.Exit(stranger(path))
+	}
+	goleak.VerifyTestMain(m)
+}
 
 // fake is a gateway whose answers a test decides.
 type fake struct {
@@ -115,22 +121,5 @@ func TestAskAndSteer(t *testing.T) {
 	}
 	if successor.PID != os.Getpid() || successor.UID != os.Getuid() || successor.GID != os.Getgid() {
 		t.Errorf("the successor is %+v", successor)
-	}
-}
-
-func TestNobodyListens(t *testing.T) {
-	t.Parallel()
-	path := socketPath(t)
-	if _, err := Dial(path).Status(t.Context()); !errors.Is(err, ErrNotRunning) {
-		t.Errorf("no socket: %v", err)
-	}
-	dead, err := net.ListenUnix("unix", &net.UnixAddr{Name: path})
-	if err != nil {
-		t.Fatal(err)
-	}
-	dead.SetUnlinkOnClose(false)
-	dead.Close()
-	if _, err := Dial(path).Status(t.Context()); !errors.Is(err, ErrNotRunning) {
-		t.Errorf("a dead socket: %v", err)
 	}
 }

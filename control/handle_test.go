@@ -1,0 +1,326 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package control
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"reflect"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"go.yaml.in/yaml/v3"
+	"golang.org/x/sys/unix"
+)
+
+// raw sends bytes and returns the answer.
+func raw(t *testing.T, path, request string) (*http.Response, string) {
+	t.Helper()
+	c := connect(t, path)
+	_ = c.SetDeadline(time.Now().Add(2 * hurry))
+	go func() { _, _ = io.WriteString(c, request) }()
+	resp, err := http.ReadResponse(bufio.NewReader(c), &http.Request{Method: strings.Fields(request + " x")[0]})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	body, err := io.ReadAll(resp.Body)
+	if err != nil && !errors.Is(err, unix.ECONNRESET) { // it did not want to read all that was sent
+		t.Fatal(err)
+	}
+	return resp, string(body)
+}
+
+func request(method, path, body string) string {
+	return fmt.Sprintf("%s %s HTTP/1.1\r\nHost: op25b\r\nContent-Length: %d\r\n\r\n%s", method, path, len(body), body)
+}
+
+// Every documented code of every path is seen, and no other.
+func TestRequests(t *testing.T) {
+	t.Parallel()
+	path := socketPath(t)
+	var fault error
+	crash := false
+	start(t, quiet(path), &fake{
+		status: func() Status {
+			if crash {
+				panic("crash")
+			}
+			return Status{}
+		},
+		reload: func(context.Context, ReloadOptions) (ReloadResult, error) { return ReloadResult{}, fault },
+		yield:  func(context.Context, Peer) (Handover, error) { return Handover{}, fault },
+	})
+	big := strings.Repeat(" ", mostBody) + "{}"
+	seen := map[string]map[int]bool{}
+	for _, tt := range []struct {
+		name, request string
+		fault         error
+		code          int
+		says          string
+	}{
+		{"status", request("GET", "/v1/status", ""), nil, 200, `"problems":[]`},
+		{"status with a query", request("GET", "/v1/status?x=1", ""), nil, 200, `"drops":{}`},
+		{"description", request("GET", "/v1/openapi.yaml", ""), nil, 200, "openapi: 3.1.0"},
+		{"reload", request("POST", "/v1/reload", `{"force":true}`), nil, 200, `"changes":[]`},
+		{"reload, nothing said", request("POST", "/v1/reload", ""), nil, 200, `"warnings":[]`},
+		{"reload, blanks", request("POST", "/v1/reload", " \n{ } \n"), nil, 200, ""},
+		{"yield", request("POST", "/v1/yield", "{}"), nil, 200, `"restore":[]`},
+		{"refused", request("POST", "/v1/reload", ""), &Refusal{Problems: []string{"p"}, Fix: "f"}, 422, `"problems":["p"],"fix":"f"`},
+		{"failed", request("POST", "/v1/reload", ""), errors.New("it broke"), 500, `"error":"it broke"`},
+		{"not in time", request("POST", "/v1/reload", ""), context.DeadlineExceeded, 504, "not ready in time"},
+		{"ending", request("POST", "/v1/reload", ""), context.Canceled, 503, "is ending"},
+		{"yield failed", request("POST", "/v1/yield", ""), errors.New("it broke"), 500, ""},
+		{"yield not in time", request("POST", "/v1/yield", ""), context.DeadlineExceeded, 504, ""},
+		{"yield, ending", request("POST", "/v1/yield", ""), context.Canceled, 503, ""},
+		{"unknown field", request("POST", "/v1/reload", `{"forced":true}`), nil, 400, `forced`},
+		{"wrong type", request("POST", "/v1/reload", `{"force":1}`), nil, 400, "not understood"},
+		{"not an object", request("POST", "/v1/reload", `null`), nil, 400, "not a JSON object"},
+		{"cut short", request("POST", "/v1/reload", `{"force":`), nil, 400, "not understood"},
+		{"two objects", request("POST", "/v1/reload", `{}{}`), nil, 400, "something follows"},
+		{"something behind it", request("POST", "/v1/reload", `{} x`), nil, 400, "something follows"},
+		{"yield takes nothing", request("POST", "/v1/yield", `{"force":true}`), nil, 400, "force"},
+		{"bad chunks", "POST /v1/reload HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n", nil, 400, "ended early"},
+		{"large body", request("POST", "/v1/reload", big), nil, 413, "65536 octets"},
+		{"large body, in chunks", "POST /v1/yield HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n10002\r\n" + big + "\r\n0\r\n\r\n", nil, 413, ""},
+		{"wrong method", request("POST", "/v1/status", ""), nil, 405, "takes GET only"},
+		{"HEAD", request("HEAD", "/v1/reload", ""), nil, 405, ""},
+		{"reload by GET", request("GET", "/v1/reload", ""), nil, 405, "takes POST only"},
+		{"yield by GET", request("GET", "/v1/yield", ""), nil, 405, ""},
+		{"description by PUT", request("PUT", "/v1/openapi.yaml", ""), nil, 405, ""},
+		{"no such path", request("GET", "/v2/status", ""), nil, 404, "openapi.yaml says"},
+		{"a path that only looks alike", request("GET", "/v1//status", ""), nil, 404, ""},
+		{"root", request("GET", "/", ""), nil, 404, ""},
+		{"options of all", request("OPTIONS", "*", ""), nil, 404, ""},
+	} {
+		fault = tt.fault
+		resp, body := raw(t, path, tt.request)
+		if resp.StatusCode != tt.code || !strings.Contains(body, tt.says) {
+			t.Errorf("%s: %d %s; want %d and %q", tt.name, resp.StatusCode, body, tt.code, tt.says)
+		}
+		target, _, _ := strings.Cut(strings.Fields(tt.request)[1], "?")
+		note(seen, target, resp.StatusCode)
+		if allow := resp.Header.Get("Allow"); (allow != "") != (tt.code == 405) {
+			t.Errorf("%s: Allow is %q", tt.name, allow)
+		}
+		if tt.code != 200 && !strings.HasPrefix(tt.request, "HEAD") {
+			var failure Error
+			if err := json.Unmarshal([]byte(body), &failure); err != nil || failure.Message == "" || failure.Problems == nil {
+				t.Errorf("%s: %v: %s", tt.name, err, body)
+			}
+		}
+	}
+	crash = true
+	resp, _ := raw(t, path, request("GET", "/v1/status", ""))
+	note(seen, "/v1/status", resp.StatusCode)
+
+	for target, codes := range documentedCodes(t) {
+		for code := range codes {
+			// The others need another user, or a fault in the description itself.
+			if !seen[target][code] && code != 403 && (target != "/v1/openapi.yaml" || code != 500) {
+				t.Errorf("%s: %d is documented and was not seen", target, code)
+			}
+		}
+		for code := range seen[target] {
+			if !codes[code] {
+				t.Errorf("%s: %d was seen and is not documented", target, code)
+			}
+		}
+	}
+}
+
+func note(seen map[string]map[int]bool, path string, code int) {
+	if seen[path] == nil {
+		seen[path] = map[int]bool{}
+	}
+	seen[path][code] = true
+}
+
+// What is no HTTP at all is answered by net/http, in plain text.
+func TestGarbage(t *testing.T) {
+	t.Parallel()
+	path := socketPath(t)
+	start(t, quiet(path), &fake{})
+	for name, tt := range map[string]struct {
+		request string
+		code    int
+	}{
+		"bytes":        {"\x00\x01\x02\xff\r\n\r\n", 400},
+		"no host":      {"GET /v1/status HTTP/1.1\r\n\r\n", 400},
+		"two lengths":  {"POST /v1/reload HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n{}", 400},
+		"large header": {"GET /v1/status HTTP/1.1\r\nHost: a\r\nX: " + strings.Repeat("x", 16<<10) + "\r\n\r\n", 431},
+		"version":      {"GET /v1/status HTTP/3.0\r\nHost: a\r\n\r\n", 505},
+	} {
+		if resp, body := raw(t, path, tt.request); resp.StatusCode != tt.code {
+			t.Errorf("%s: %d %s, want %d", name, resp.StatusCode, body, tt.code)
+		}
+	}
+	if _, err := Dial(path).Status(t.Context()); err != nil {
+		t.Error(err)
+	}
+}
+
+// description is openapi.yaml as far as it is compared.
+type description struct {
+	Paths map[string]map[string]struct {
+		Responses map[string]yaml.Node
+	}
+	Components struct {
+		Schemas map[string]*schema
+	}
+}
+
+type schema struct {
+	Ref        string `yaml:"$ref"`
+	Type       string
+	Format     string
+	Enum       []string
+	Required   []string
+	Properties map[string]*schema
+	Items      *schema
+	// Additional is a schema, or false.
+	Additional yaml.Node `yaml:"additionalProperties"`
+}
+
+func describe(t *testing.T) *description {
+	t.Helper()
+	var d description
+	if err := yaml.Unmarshal(openAPI, &d); err != nil {
+		t.Fatal(err)
+	}
+	return &d
+}
+
+func documentedCodes(t *testing.T) map[string]map[int]bool {
+	t.Helper()
+	out := map[string]map[int]bool{}
+	for path, methods := range describe(t).Paths {
+		for method, operation := range methods {
+			route, known := find(path)
+			if !known || !strings.EqualFold(route.method, method) {
+				t.Errorf("%s %s is documented, and not there", method, path)
+			}
+			for text := range operation.Responses {
+				code, err := strconv.Atoi(text)
+				if err != nil {
+					t.Error(err)
+				}
+				note(out, path, code)
+			}
+		}
+	}
+	if len(out) != 4 {
+		t.Errorf("%d paths", len(out))
+	}
+	return out
+}
+
+// Every field of every type is documented with its type, and nothing else is.
+func TestDescription(t *testing.T) {
+	t.Parallel()
+	d := describe(t)
+	c := &comparison{t: t, schemas: d.Components.Schemas, seen: map[string]bool{"YieldOptions": true, "Counts": true}}
+	for _, v := range []any{Status{}, ReloadOptions{}, ReloadResult{}, Handover{}, Error{}} {
+		c.named(reflect.TypeOf(v))
+	}
+	for name := range d.Components.Schemas {
+		if !c.seen[name] {
+			t.Errorf("the schema %s describes nothing", name)
+		}
+	}
+	for _, request := range []string{"ReloadOptions", "YieldOptions"} {
+		if d.Components.Schemas[request].Additional.Value != "false" {
+			t.Errorf("%s: unknown fields are refused, and it does not say so", request)
+		}
+	}
+}
+
+type comparison struct {
+	t       *testing.T
+	schemas map[string]*schema
+	seen    map[string]bool
+}
+
+// named compares a struct with the schema of its name.
+func (c *comparison) named(typ reflect.Type) {
+	name := typ.Name()
+	s := c.schemas[name]
+	if c.seen[name] || s == nil {
+		if s == nil {
+			c.t.Errorf("%s is not documented", name)
+		}
+		return
+	}
+	c.seen[name] = true
+	required := map[string]bool{}
+	for _, field := range s.Required {
+		required[field] = true
+	}
+	fields := map[string]bool{}
+	for f := range typ.Fields() {
+		tag, options, _ := strings.Cut(f.Tag.Get("json"), ",")
+		if tag == "-" {
+			continue
+		}
+		fields[tag] = true
+		property := s.Properties[tag]
+		if property == nil {
+			c.t.Errorf("%s.%s is not documented", name, tag)
+			continue
+		}
+		if must := options == "" && name != "ReloadOptions"; must != required[tag] {
+			c.t.Errorf("%s.%s: always there %t, required %t", name, tag, must, required[tag])
+		}
+		c.same(name+"."+tag, f.Type, property)
+	}
+	for property := range s.Properties {
+		if !fields[property] {
+			c.t.Errorf("%s.%s is documented, and not there", name, property)
+		}
+	}
+}
+
+// same compares a field's type with its schema.
+func (c *comparison) same(where string, typ reflect.Type, s *schema) {
+	if typ.Kind() == reflect.Pointer {
+		typ = typ.Elem()
+	}
+	want := schema{}
+	switch {
+	case typ == reflect.TypeFor[time.Time]():
+		want.Type, want.Format = "string", "date-time"
+	case typ == reflect.TypeFor[State]():
+		want.Type, want.Enum = "string", []string{string(StateOK), string(StateDegraded), string(StateStarting), string(StateStopping)}
+	case typ == reflect.TypeFor[Role]():
+		want.Type, want.Enum = "string", []string{string(RoleSubscriber), string(RoleUpstream)}
+	case typ == reflect.TypeFor[map[string]map[string]uint64]():
+		want.Ref = "#/components/schemas/Counts"
+	case typ.Kind() == reflect.Struct:
+		want.Ref = "#/components/schemas/" + typ.Name()
+		c.named(typ)
+	case typ.Kind() == reflect.Map:
+		want.Type = "object"
+	case typ.Kind() == reflect.Slice:
+		want.Type = "array"
+		if s.Items == nil {
+			c.t.Errorf("%s: an array of what?", where)
+			return
+		}
+		c.same(where+"[]", typ.Elem(), s.Items)
+	default:
+		want.Type = map[reflect.Kind]string{
+			reflect.String: "string", reflect.Bool: "boolean", reflect.Int: "integer", reflect.Uint64: "integer",
+			reflect.Uint16: "integer", reflect.Float64: "number",
+		}[typ.Kind()]
+	}
+	if s.Ref != want.Ref || s.Type != want.Type || s.Format != want.Format || !reflect.DeepEqual(s.Enum, want.Enum) {
+		c.t.Errorf("%s is a %s, documented as %s%s %s %v", where, typ, s.Ref, s.Type, s.Format, s.Enum)
+	}
+}
