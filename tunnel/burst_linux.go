@@ -141,7 +141,7 @@ func (b *burst) read(l *Lane) ([]byte, error) {
 	for {
 		c, ok := b.ring.next()
 		if !ok {
-			if b.closing && !b.reading {
+			if b.closing && !b.reading && b.ring.pending == 0 {
 				return nil, ErrClosed
 			}
 			if err := b.turn(&l.spin); err != nil {

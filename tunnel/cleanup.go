@@ -91,28 +91,28 @@ func OtherGateway(ports ...string) (string, error) {
 }
 
 // removeLeftovers deletes rules and routes of ours that the plan does not hold.
-// Those that it holds stay, so that a blackhole has no gap.
+// Those that it holds stay, so that a blackhole and a succession have no gap.
 func (h *Host) removeLeftovers() error {
 	rules, err := ourRules(h.plan.Table)
 	if err != nil {
 		return err
 	}
 	for _, r := range rules {
-		if h.plan.OnExit == OnExitBlackhole && h.plan.holds(r) {
+		if h.plan.holds(r) {
 			continue
 		}
 		if err := netlink.RuleDel(&r); err != nil && !errors.Is(err, unix.ENOENT) {
 			return fmt.Errorf("delete the rule %d that an earlier run left: %w", r.Priority, err)
 		}
 	}
-	if h.plan.OnExit == OnExitBlackhole {
-		return nil
-	}
 	routes, err := ourRoutes(h.plan.Table)
 	if err != nil {
 		return err
 	}
 	for _, r := range routes {
+		if h.plan.holdsRoute(r) {
+			continue
+		}
 		if err := netlink.RouteDel(&r); err != nil && !errors.Is(err, unix.ESRCH) {
 			return fmt.Errorf("delete the route in table %d that an earlier run left: %w", r.Table, err)
 		}
@@ -127,6 +127,14 @@ func (p *Plan) holds(n netlink.Rule) bool {
 		}
 	}
 	return false
+}
+
+func (p *Plan) holdsRoute(n netlink.Route) bool {
+	dev := ""
+	if link, err := netlink.LinkByIndex(n.LinkIndex); err == nil && n.Type == unix.RTN_UNICAST {
+		dev = link.Attrs().Name
+	}
+	return slices.Contains(p.routes(), route{family: n.Family, table: n.Table, metric: n.Priority, dev: dev})
 }
 
 func removeRules(table int) error {

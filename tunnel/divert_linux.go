@@ -26,7 +26,9 @@ import (
 //
 // What is to enter the TUN gets a mark, which the routing rules match: with a
 // limited capture, TCP to the blocked ports and whatever else could carry a
-// connection to one: fragments, headers cut short, chains that hide TCP.
+// connection to one: fragments, headers cut short, chains that hide TCP. What
+// comes from the upstream gets it once a translation is undone, so that it is
+// asked where the packet really goes.
 //
 // The rules must be gone the moment the gateway is: they would then keep the
 // operator's own masquerading from working. Hence a table with an owner
@@ -41,6 +43,11 @@ const (
 	// rawPriority is NF_IP_PRI_RAW, -300 in two's complement: before connection
 	// tracking, which is at -200.
 	rawPriority = 1<<32 - 300
+	// inboundPriority is right behind NF_IP_PRI_NAT_DST, -100.
+	inboundPriority = 1<<32 - 90
+
+	fromSubscribers = "prerouting"
+	fromUpstream    = "prerouting_inbound"
 
 	// mark and markMask are the bits of a packet's mark that are ours. The mark
 	// stays inside the kernel: it ends where the packet enters the TUN.
@@ -73,36 +80,57 @@ func (p *Plan) divertRules() (chains []string, rules []divertRule) {
 		addCapture(add, "outbound", "divert", p.Capture, "dport", 2)
 	}
 	for _, iface := range p.Subscribers {
-		p.divertFrom(add, iface, "outbound")
+		p.divertFrom(add, fromSubscribers, iface, "outbound")
 	}
-	add("prerouting", fmt.Sprintf("iifname %q notrack", p.SubscriberPort),
+	add(fromSubscribers, fmt.Sprintf("iifname %q notrack", p.SubscriberPort),
 		meta(expr.MetaKeyIIFNAME), compare(expr.CmpOpEq, ifname(p.SubscriberPort)...), notrack())
-	if p.ReturnPath && len(p.Capture) > 0 {
+	chains = append(chains, fromSubscribers)
+	if !p.ReturnPath {
+		return chains, rules
+	}
+	if len(p.Capture) > 0 {
 		chains = append(chains, "divert_inbound", "inbound4", "inbound6")
 		// Tracked on this pass, as with capture: all: it is the only one on
 		// which a stateful firewall can tell an answer from an intrusion.
 		add("divert_inbound", "fib daddr type local return", isLocal(), verdict(expr.VerdictReturn))
 		add("divert_inbound", fmt.Sprintf("meta mark set meta mark & %#08x ^ %#08x", ^uint32(markMask), mark), setMark())
 		addCapture(add, "inbound", "divert_inbound", p.Capture, "sport", 0)
-		p.divertFrom(add, p.Upstream, "inbound")
 	}
-	return append(chains, "prerouting"), rules
+	p.divertFrom(add, fromUpstream, p.Upstream, "inbound")
+	return append(chains, fromUpstream), rules
+}
+
+// baseChain returns where a chain is hooked in, as text and as the kernel reads
+// it; text is empty for one that is jumped to.
+func baseChain(chain string) (text string, priority uint32) {
+	switch chain {
+	case fromSubscribers:
+		return "raw", rawPriority
+	case fromUpstream:
+		return "dstnat + 10", inboundPriority
+	default:
+		return "", 0
+	}
 }
 
 type addRule func(chain, text string, words ...[]expr.Any)
 
 // divertFrom sends everything that comes in by iface and is to be forwarded, or
 // only what could be mail.
-func (p *Plan) divertFrom(add addRule, iface, chain string) {
+func (p *Plan) divertFrom(add addRule, base, iface, chain string) {
 	from := fmt.Sprintf("iifname %q", iface)
 	words := slices.Concat(meta(expr.MetaKeyIIFNAME), compare(expr.CmpOpEq, ifname(iface)...))
 	if len(p.Capture) == 0 {
-		add("prerouting", fmt.Sprintf("%s fib daddr type != local meta mark set meta mark & %#08x ^ %#08x notrack", from, ^uint32(markMask), mark),
-			words, notLocal(), setMark(), notrack())
+		text := fmt.Sprintf("%s fib daddr type != local meta mark set meta mark & %#08x ^ %#08x", from, ^uint32(markMask), mark)
+		if base == fromUpstream {
+			add(base, text, words, notLocal(), setMark())
+			return
+		}
+		add(base, text+" notrack", words, notLocal(), setMark(), notrack())
 		return
 	}
-	add("prerouting", from+" meta nfproto ipv4 jump "+chain+"4", words, ipv4(), jump(chain+"4"))
-	add("prerouting", from+" meta nfproto ipv6 jump "+chain+"6", words, ipv6(), jump(chain+"6"))
+	add(base, from+" meta nfproto ipv4 jump "+chain+"4", words, ipv4(), jump(chain+"4"))
+	add(base, from+" meta nfproto ipv6 jump "+chain+"6", words, ipv6(), jump(chain+"6"))
 }
 
 // addCapture fills the chains that tell mail, and what could hide it, from the
@@ -175,8 +203,8 @@ func (p *Plan) divertScript() string {
 	b.WriteString("table inet op25b_divert {\n")
 	for _, chain := range chains {
 		fmt.Fprintf(&b, "\tchain %s {\n", chain)
-		if chain == "prerouting" {
-			b.WriteString("\t\ttype filter hook prerouting priority raw; policy accept;\n")
+		if priority, _ := baseChain(chain); priority != "" {
+			fmt.Fprintf(&b, "\t\ttype filter hook prerouting priority %s; policy accept;\n", priority)
 		}
 		for _, r := range rules {
 			if r.chain == chain {
@@ -211,11 +239,11 @@ func (d *diverter) load(plan *Plan) error {
 	b.add(unix.NFT_MSG_NEWTABLE, attr(unix.NFTA_TABLE_NAME, cstring(divertTable())), attr(unix.NFTA_TABLE_FLAGS, be32(tableOwner)))
 	for _, chain := range chains {
 		attrs := []netlink.Attribute{attr(unix.NFTA_CHAIN_TABLE, cstring(divertTable())), attr(unix.NFTA_CHAIN_NAME, cstring(chain))}
-		if chain == "prerouting" {
+		if text, priority := baseChain(chain); text != "" {
 			attrs = append(attrs, attr(unix.NFTA_CHAIN_TYPE, cstring("filter")),
 				nested(unix.NFTA_CHAIN_HOOK,
 					attr(unix.NFTA_HOOK_HOOKNUM, be32(unix.NF_INET_PRE_ROUTING)),
-					attr(unix.NFTA_HOOK_PRIORITY, be32(rawPriority))))
+					attr(unix.NFTA_HOOK_PRIORITY, be32(priority))))
 		}
 		b.add(unix.NFT_MSG_NEWCHAIN, attrs...)
 	}

@@ -80,10 +80,10 @@ func FuzzPlan(f *testing.F) {
 		if len(p.Capture) > 0 {
 			each = len(p.Capture) + 1 // and what is marked
 		}
-		want := len(p.Subscribers) // by the mark alone
-		if p.OnExit == OnExitBlackhole {
-			want *= each
+		if p.OnExit != OnExitBlackhole {
+			each = 1 // by the mark alone
 		}
+		want := len(p.Subscribers) * each
 		if p.ReturnPath {
 			want += each
 		}

@@ -20,22 +20,19 @@ import (
 // protocol number, the forwarding switch of the interfaces that the operator
 // named, and net.ipv6.conf.all.forwarding, which IPv6 has no other switch for.
 //
-// Up, Apply, Watch and Undo are called in that order, by one goroutine; SetGuard
-// may be called from any.
+// Up, Apply, Watch and Undo or Release are called in that order, by one goroutine;
+// SetGuard and Trouble may be called from any.
 type Host struct {
 	log  *zap.Logger
 	plan Plan
 
-	mu      sync.Mutex // held while the kernel is being changed
-	divert  *diverter
-	restore []restore
-	mtu     int
-}
-
-// restore is a setting that was changed and the value that it had.
-type restore struct {
-	what string
-	undo func() error
+	mu                    sync.Mutex // held while the kernel is being changed
+	divert                *diverter
+	restore               []string // settings that were off, see settings.go
+	mtu                   int
+	forwards6             bool   // IPv6 forwarding has been seen on
+	trouble, guardTrouble error  // of the last look at the machine
+	healed                uint64 // what was put back
 }
 
 // NewHost looks at the machine: the plan's real interfaces must exist. It
@@ -100,25 +97,68 @@ func MTU(p *Plan) (int, error) {
 }
 
 // Up clears away what a crashed run left, puts the guard in place, and brings
-// the two ports' links up. Nothing is routed into them yet.
+// the two ports' links up. Nothing is routed into them yet, unless they were
+// adopted.
 func (h *Host) Up() error {
+	return h.up(h.removeLeftovers, h.bringUp)
+}
+
+// Succeed is Up for ports that are in use: packets flow, by the rules of a gateway
+// that still runs. What the plan does not hold stays until Settle.
+func (h *Host) Succeed() error {
+	return h.up(func() error { return nil }, func(port string) error {
+		_, err := h.healLink(port)
+		return err
+	})
+}
+
+func (h *Host) up(clear func() error, bringUp func(port string) error) error {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if err := h.checkTables(); err != nil {
 		return err
 	}
-	if err := h.removeLeftovers(); err != nil {
+	if err := clear(); err != nil {
 		return err
 	}
 	if err := h.applyGuard(); err != nil {
 		return err
 	}
 	for _, port := range h.plan.ports() {
-		if err := h.bringUp(port); err != nil {
+		if err := bringUp(port); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// Settle removes what the predecessor had and this plan does not hold, and takes
+// over the settings that have to be put back at the end: those of
+// [Host.Release].
+func (h *Host) Settle(restore []string) error {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.restore = append(h.restore, restore...)
+	return h.removeLeftovers()
+}
+
+// Release lets go of everything but changes nothing: a successor has it. It returns
+// the settings that have to be put back when that ends.
+func (h *Host) Release() (restore []string, err error) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.divert != nil {
+		err = h.divert.Close()
+	}
+	return h.restore, err
+}
+
+// Trouble returns what is wrong with the machine at present and cannot be put
+// right, nil if nothing is, and how many things were put right so far.
+func (h *Host) Trouble() (now error, healed uint64) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return errors.Join(h.guardTrouble, h.trouble), h.healed
 }
 
 // bringUp makes one of our interfaces silent and puts it up.
@@ -232,56 +272,6 @@ func (h *Host) divertPackets() (err error) {
 	return nil
 }
 
-// enableForwarding remembers what it changed.
-func (h *Host) enableForwarding() error {
-	for _, iface := range h.plan.realInterfaces() {
-		if v, err := confForwarding(1).read(iface); err != nil || v == 1 {
-			continue
-		}
-		link, err := netlink.LinkByName(iface)
-		if err != nil {
-			return fmt.Errorf("find %s: %w", iface, err)
-		}
-		if err := confForwarding(1).set(link); err != nil {
-			return err
-		}
-		h.remember("net.ipv4.conf."+iface+".forwarding", func() error { return confForwarding(0).set(link) })
-	}
-	if !h.plan.IPv6 {
-		return nil
-	}
-	if v, err := readInt(ipv6Forwarding); err != nil || v != 0 {
-		return nil //nolint:nilerr // no such switch: no IPv6
-	}
-	return h.enableForwarding6()
-}
-
-// enableForwarding6 leaves a machine alone that has its own default route from
-// router advertisements: as a router it would lose it.
-func (h *Host) enableForwarding6() error {
-	const fix = "type: sysctl -w net.ipv6.conf.all.forwarding=1"
-	routes, err := netlink.RouteListFiltered(unix.AF_INET6, &netlink.Route{Protocol: unix.RTPROT_RA}, netlink.RT_FILTER_PROTOCOL)
-	if err == nil && len(routes) > 0 {
-		h.log.Warn("IPv6 forwarding is off, and switching it on would remove the default route that this machine "+
-			"learned from router advertisements: subscribers have no IPv6", zap.String("fix",
-			"sysctl -w net.ipv6.conf."+h.plan.Upstream+".accept_ra=2 net.ipv6.conf.all.forwarding=1"))
-		return nil
-	}
-	if err := writeInt(ipv6Forwarding, 1); err != nil {
-		h.log.Warn("IPv6 forwarding is off and cannot be switched on: subscribers have no IPv6",
-			zap.Error(err), zap.String("fix", fix))
-		return nil
-	}
-	h.remember("net.ipv6.conf.all.forwarding", func() error { return writeInt(ipv6Forwarding, 0) })
-	return nil
-}
-
-func (h *Host) remember(what string, undo func() error) {
-	h.log.Warn("forwarding was off; it is on while op25b runs and off again afterwards",
-		zap.String("setting", what), zap.String("fix", "to keep it on, put "+what+" = 1 into /etc/sysctl.d/"))
-	h.restore = append(h.restore, restore{what, undo})
-}
-
 // reconcile adds what is missing and returns it in words. The kernel itself
 // says what is missing: it refuses to add what it has.
 func (h *Host) reconcile() (added []string, err error) {
@@ -289,6 +279,8 @@ func (h *Host) reconcile() (added []string, err error) {
 	if mtu, err := MTU(&h.plan); err == nil {
 		h.mtu = mtu
 	}
+	added, err = h.reforward()
+	errs = append(errs, err)
 	for _, port := range h.plan.ports() {
 		what, err := h.healLink(port)
 		added, errs = append(added, what...), append(errs, err)
@@ -310,6 +302,26 @@ func (h *Host) reconcile() (added []string, err error) {
 		}
 	}
 	return added, errors.Join(errs...)
+}
+
+// realInterfacesUp tells which of the operator's own interfaces carry nothing. They
+// are not ours to put right.
+func (p *Plan) realInterfacesUp() error {
+	var errs []error
+	for _, iface := range p.realInterfaces() {
+		link, err := netlink.LinkByName(iface)
+		switch {
+		case errors.As(err, new(netlink.LinkNotFoundError)):
+			errs = append(errs, fmt.Errorf("interface %s is gone", iface))
+		case err != nil:
+			errs = append(errs, fmt.Errorf("find %s: %w", iface, err))
+		case link.Attrs().RawFlags&unix.IFF_UP == 0:
+			errs = append(errs, fmt.Errorf("interface %s is down", iface))
+		case link.Attrs().RawFlags&unix.IFF_RUNNING == 0:
+			errs = append(errs, fmt.Errorf("interface %s has no link", iface))
+		}
+	}
+	return errors.Join(errs...)
 }
 
 // reconcileGuard loads the guard again if it is not whole.
@@ -389,10 +401,8 @@ func (h *Host) Undo() error {
 	if h.plan.OnExit == OnExitForward {
 		errs = append(errs, removeGuard())
 	}
-	for _, r := range h.restore {
-		if err := r.undo(); err != nil {
-			errs = append(errs, fmt.Errorf("restore %s: %w", r.what, err))
-		}
+	for _, what := range h.restore {
+		errs = append(errs, switchOff(what))
 	}
 	h.restore = nil
 	return errors.Join(errs...)

@@ -5,6 +5,7 @@ package tunnel
 import (
 	"errors"
 	"fmt"
+	"os"
 
 	"golang.org/x/sys/unix"
 )
@@ -26,6 +27,53 @@ func create(name string) (int, error) {
 		return -1, err
 	}
 	return openQueue(name, iffTunExcl)
+}
+
+// Interface returns the name of the TUN interface that f is a queue of, one like
+// those that this package makes.
+func Interface(f *os.File) (string, error) {
+	ifr, err := unix.NewIfreq("?") // the kernel fills it in
+	if err != nil {
+		return "", fmt.Errorf("ask for an interface's name: %w", err)
+	}
+	if err := unix.IoctlIfreq(int(f.Fd()), unix.TUNGETIFF, ifr); err != nil {
+		return "", fmt.Errorf("%s is no queue of a TUN interface: %w", f.Name(), err)
+	}
+	const kind = unix.IFF_TUN | unix.IFF_NO_PI | unix.IFF_VNET_HDR | unix.IFF_MULTI_QUEUE
+	if flags := ifr.Uint16(); flags&kind != kind {
+		return "", fmt.Errorf("%s is a queue of %s, which has other flags: %#x", f.Name(), ifr.Name(), flags)
+	}
+	return ifr.Name(), nil
+}
+
+// adopt takes descriptors over that are queues of the interface.
+func adopt(name string, files []*os.File) (fds []int, err error) {
+	for _, f := range files {
+		found, err := Interface(f)
+		if err == nil && found != name {
+			err = fmt.Errorf("%s is a queue of %s", f.Name(), found)
+		}
+		if err != nil {
+			return nil, errors.Join(err, closeAll(fds))
+		}
+		// A copy, since the file closes its own.
+		fd, err := unix.FcntlInt(f.Fd(), unix.F_DUPFD_CLOEXEC, 0)
+		if err == nil {
+			fds, err = append(fds, fd), unix.SetNonblock(fd, false)
+		}
+		if err = errors.Join(err, f.Close()); err != nil {
+			return nil, errors.Join(fmt.Errorf("adopt a queue: %w", err), closeAll(fds))
+		}
+	}
+	return fds, nil
+}
+
+func closeAll(fds []int) error {
+	var errs []error
+	for _, fd := range fds {
+		errs = append(errs, unix.Close(fd))
+	}
+	return errors.Join(errs...)
 }
 
 // attach opens one more queue of it.

@@ -102,7 +102,12 @@ func (p *Plan) rules() []rule {
 		}
 		if p.ReturnPath {
 			in := rule{family: family, priority: p.Priority + 1, table: p.Table + 1, iif: p.Upstream}
-			rules = append(rules, in.perPort(p.Capture, func(r *rule, port uint16) { r.sport = port })...)
+			if p.OnExit == OnExitBlackhole {
+				rules = append(rules, in.perPort(p.Capture, func(r *rule, port uint16) { r.sport = port })...)
+				continue
+			}
+			in.mark = mark
+			rules = append(rules, in)
 		}
 	}
 	return rules

@@ -55,18 +55,28 @@ func TestRulesAndRoutes(t *testing.T) {
 			ip -4 route add default dev op25b-up table 26 metric 1 protocol 25
 			ip -4 rule add pref 2500 iif sub0 fwmark 0x25000000/0xff000000 lookup 25 protocol 25
 			ip -4 rule add pref 2500 iif sub1 fwmark 0x25000000/0xff000000 lookup 25 protocol 25
-			ip -4 rule add pref 2501 iif up0 lookup 26 protocol 25`},
+			ip -4 rule add pref 2501 iif up0 fwmark 0x25000000/0xff000000 lookup 26 protocol 25`},
 		"mail only": {func(p *Plan) { p.IPv6, p.ReturnPath, p.Capture = false, true, []uint16{25, 2525} }, `
 			ip -4 route add default dev op25b-sub table 25 metric 1 protocol 25
 			ip -4 route add default dev op25b-up table 26 metric 1 protocol 25
 			ip -4 rule add pref 2500 iif sub0 fwmark 0x25000000/0xff000000 lookup 25 protocol 25
-			ip -4 rule add pref 2501 iif up0 ipproto tcp sport 25 lookup 26 protocol 25
-			ip -4 rule add pref 2501 iif up0 ipproto tcp sport 2525 lookup 26 protocol 25
 			ip -4 rule add pref 2501 iif up0 fwmark 0x25000000/0xff000000 lookup 26 protocol 25`},
 		"blackhole": {func(p *Plan) { p.IPv6, p.OnExit = false, OnExitBlackhole }, `
 			ip -4 route add blackhole default table 25 metric 4096 protocol 25
 			ip -4 route add default dev op25b-sub table 25 metric 1 protocol 25
 			ip -4 rule add pref 2500 iif sub0 lookup 25 protocol 25`},
+		"blackhole, mail only": {func(p *Plan) {
+			p.IPv6, p.OnExit, p.ReturnPath, p.Capture = false, OnExitBlackhole, true, []uint16{25, 2525}
+		}, `
+			ip -4 route add blackhole default table 25 metric 4096 protocol 25
+			ip -4 route add default dev op25b-sub table 25 metric 1 protocol 25
+			ip -4 route add default dev op25b-up table 26 metric 1 protocol 25
+			ip -4 rule add pref 2500 iif sub0 ipproto tcp dport 25 lookup 25 protocol 25
+			ip -4 rule add pref 2500 iif sub0 ipproto tcp dport 2525 lookup 25 protocol 25
+			ip -4 rule add pref 2500 iif sub0 fwmark 0x25000000/0xff000000 lookup 25 protocol 25
+			ip -4 rule add pref 2501 iif up0 ipproto tcp sport 25 lookup 26 protocol 25
+			ip -4 rule add pref 2501 iif up0 ipproto tcp sport 2525 lookup 26 protocol 25
+			ip -4 rule add pref 2501 iif up0 fwmark 0x25000000/0xff000000 lookup 26 protocol 25`},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -96,7 +106,7 @@ func TestRulesAndRoutes(t *testing.T) {
 func TestRuleIsItself(t *testing.T) {
 	t.Parallel()
 	plan := testPlan(t)
-	plan.ReturnPath, plan.Capture = true, []uint16{25, 2525}
+	plan.ReturnPath, plan.Capture, plan.OnExit = true, []uint16{25, 2525}, OnExitBlackhole
 	rules := plan.rules()
 	for i, r := range rules {
 		for j, other := range rules {

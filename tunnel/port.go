@@ -48,6 +48,10 @@ type PortOptions struct {
 	Queues int
 	// Offload to ask for. What the kernel refuses is left out; see Port.Offload.
 	Offload Offload
+	// Adopt has queues of an interface that exists already: of a gateway that was
+	// killed, or that this one succeeds. The Port takes them over, and closes those
+	// that it has no use for. Empty: the interface is created.
+	Adopt []*os.File
 }
 
 // Port is one TUN interface and its queues. It exists as long as its queues are
@@ -58,6 +62,7 @@ type Port struct {
 	offload Offload
 	missing string // what was asked for and not granted, and why
 	queues  []*Queue
+	adopted bool
 	dev     tun.Device // holds the first queue's file; tells of link events
 
 	mtu    atomic.Int64
@@ -66,8 +71,9 @@ type Port struct {
 }
 
 // OpenPort creates the interface, which must not exist, and leaves it down:
-// [Host] brings it up once everything around it is in place. The error is a
-// *Hint where the operator can do something about it.
+// [Host] brings it up once everything around it is in place. One whose queues are
+// adopted stays as it is. The error is a *Hint where the operator can do something
+// about it.
 func OpenPort(opts PortOptions) (*Port, error) {
 	p := &Port{name: opts.Name}
 	if err := p.open(opts); err != nil {
@@ -77,24 +83,10 @@ func OpenPort(opts PortOptions) (*Port, error) {
 }
 
 func (p *Port) open(opts PortOptions) error {
-	for i := range max(opts.Queues, 1) {
-		open := attach
-		if i == 0 {
-			open = create
-		}
-		fd, err := open(opts.Name)
-		if err != nil {
-			return err
-		}
-		q, err := newQueue(fd)
-		if err != nil {
-			return errors.Join(err, unix.Close(fd))
-		}
-		p.queues = append(p.queues, q)
+	if err := p.openQueues(opts); err != nil {
+		return err
 	}
-	// wireguard's device takes the first queue's file over. A file made from a
-	// blocking descriptor stays out of Go's poller, which would otherwise wake
-	// up for every packet that a queue's own poll is waiting for already.
+	// wireguard's device takes the first queue's file over.
 	dev, err := tun.CreateTUNFromFile(os.NewFile(uintptr(p.queues[0].fd), clonePath), opts.MTU)
 	if err != nil {
 		return fmt.Errorf("hand the queue to the TUN library: %w", err)
@@ -104,15 +96,49 @@ func (p *Port) open(opts PortOptions) error {
 	p.mtu.Store(int64(opts.MTU))
 	p.events.Add(1)
 	go p.follow()
-	for _, q := range p.queues {
-		if err := unix.SetNonblock(q.fd, true); err != nil {
-			return fmt.Errorf("make the queue non-blocking: %w", err)
-		}
-	}
 	// The library has set the offloads that it can handle itself; ours replace
 	// them, for the whole interface.
 	p.offload, p.missing, err = setOffload(p.queues[0].fd, opts.Offload)
 	return err
+}
+
+func (p *Port) openQueues(opts PortOptions) error {
+	adopted, err := adopt(opts.Name, opts.Adopt)
+	if err != nil {
+		return err
+	}
+	p.adopted = len(adopted) > 0
+	for i := range max(opts.Queues, len(adopted), 1) {
+		var fd int
+		switch {
+		case i < len(adopted):
+			fd = adopted[i]
+		case i == 0:
+			fd, err = create(opts.Name)
+		default:
+			fd, err = attach(opts.Name)
+		}
+		if err != nil {
+			return err
+		}
+		q, err := newQueue(fd)
+		if err != nil {
+			return errors.Join(err, unix.Close(fd))
+		}
+		p.queues = append(p.queues, q)
+	}
+	return p.drop(max(opts.Queues, 1))
+}
+
+// drop closes the queues behind the first n. The kernel sends packets into every
+// queue that is open, whether anybody reads it or not.
+func (p *Port) drop(n int) error {
+	var errs []error
+	for _, q := range p.queues[min(n, len(p.queues)):] {
+		errs = append(errs, q.close())
+	}
+	p.queues = p.queues[:min(n, len(p.queues))]
+	return errors.Join(errs...)
 }
 
 // follow keeps MTU up to date and drains the device's events, without which its
@@ -142,6 +168,20 @@ func (p *Port) Offload() (granted Offload, missing string) { return p.offload, p
 
 // Queues returns the queues, one for each worker.
 func (p *Port) Queues() []*Queue { return p.queues }
+
+// Adopted reports whether the interface was there before.
+func (p *Port) Adopted() bool { return p.adopted }
+
+// Descriptors returns the queues' descriptors, for somebody who keeps a copy of
+// each: as long as there is one, the interface stays, and so do the packets that
+// wait in the queue. They stay the port's.
+func (p *Port) Descriptors() []int {
+	var fds []int
+	for _, q := range p.queues {
+		fds = append(fds, q.fd)
+	}
+	return fds
+}
 
 // Interrupt makes every reader return ErrClosed, now and later. The interface
 // stays, and writing still works.

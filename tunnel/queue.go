@@ -16,13 +16,16 @@ import (
 // Queue is one descriptor of a multi-queue TUN. One [Lane] reads it; any number
 // of goroutines may write to it.
 //
-// Reads and writes are raw system calls on a non-blocking descriptor: they do
-// not tell Go's scheduler, which would hand the processor to another thread
-// and back for every packet. Only when nothing is there to read does the
-// reader block, in poll, and tell.
+// Reads and writes are raw system calls that do not block: they do not tell Go's
+// scheduler, which would hand the processor to another thread and back for every
+// packet. Only when nothing is there to read does the reader block, in poll, and
+// tell. The descriptor itself is a blocking one: that is a property of the open
+// file, which a successor reads at the same time, and Go's poller would wake up for
+// every packet of one that is not.
 type Queue struct {
 	fd     int
-	shared bool // fd belongs to wireguard's device, which closes it
+	shared bool       // fd belongs to wireguard's device, which closes it
+	vector unix.Iovec // of the reader
 
 	wakeup  int // eventfd: readable once the queue is interrupted
 	closing atomic.Bool
@@ -40,9 +43,12 @@ func newQueue(fd int) (*Queue, error) {
 // read fills frame with the next frame and returns its length, or zero when there
 // is none. What does not fit is cut off without an error.
 func (q *Queue) read(frame []byte) (int, error) {
+	const here = ^uintptr(0) // offset of a file that has none
+	q.vector.Base = unsafe.SliceData(frame)
+	q.vector.SetLen(len(frame))
 	for {
-		n, _, errno := syscall.RawSyscall(unix.SYS_READ, uintptr(q.fd),
-			uintptr(unsafe.Pointer(unsafe.SliceData(frame))), uintptr(len(frame)))
+		n, _, errno := syscall.RawSyscall6(unix.SYS_PREADV2, uintptr(q.fd),
+			uintptr(unsafe.Pointer(&q.vector)), 1, here, here, unix.RWF_NOWAIT)
 		switch errno {
 		case 0:
 			return int(n), nil

@@ -26,8 +26,23 @@ const (
 
 // Watch keeps the plan in force until ctx ends: someone deletes a rule, a link
 // flaps, a real interface changes its MTU. What it puts back it logs, one line
-// for each round. It returns nil when ctx ends, or why it cannot watch.
-func (h *Host) Watch(ctx context.Context) error {
+// for each round. Where the kernel does not tell what changes, it looks for itself.
+func (h *Host) Watch(ctx context.Context) {
+	for ctx.Err() == nil {
+		if err := h.watch(ctx); err != nil {
+			h.log.Error("changes on this machine cannot be watched; they are looked for every now and then", zap.Error(err))
+			h.heal(&h.guardTrouble, h.reconcileGuard)
+			h.heal(&h.trouble, h.look)
+		}
+		select {
+		case <-ctx.Done():
+		case <-time.After(recheck):
+		}
+	}
+}
+
+// watch returns nil when ctx ends, or why it cannot watch.
+func (h *Host) watch(ctx context.Context) error {
 	sock, err := nl.Subscribe(unix.NETLINK_ROUTE, unix.RTNLGRP_LINK, unix.RTNLGRP_IPV4_ROUTE, unix.RTNLGRP_IPV6_ROUTE,
 		unix.RTNLGRP_IPV4_RULE, unix.RTNLGRP_IPV6_RULE, unix.RTNLGRP_IPV4_NETCONF, unix.RTNLGRP_IPV4_IFADDR)
 	if err != nil {
@@ -55,7 +70,7 @@ func (h *Host) Watch(ctx context.Context) error {
 		case err := <-failed:
 			return err
 		case <-timer.C:
-			h.heal(h.reconcileGuard)
+			h.heal(&h.guardTrouble, h.reconcileGuard)
 		case <-changed:
 			select {
 			case <-ctx.Done():
@@ -63,23 +78,35 @@ func (h *Host) Watch(ctx context.Context) error {
 			case <-time.After(settle):
 			}
 		}
-		h.heal(h.reconcile)
+		h.heal(&h.trouble, h.look)
 	}
 }
 
-// heal reconciles once and logs what it did.
-func (h *Host) heal(reconcile func() ([]string, error)) {
+// look reconciles, and tells what is not ours to put right.
+func (h *Host) look() (added []string, err error) {
+	added, err = h.reconcile()
+	return added, errors.Join(err, h.plan.realInterfacesUp())
+}
+
+// heal reconciles once, logs what it did, and keeps what is wrong still.
+func (h *Host) heal(trouble *error, reconcile func() ([]string, error)) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	added, err := reconcile()
+	h.healed += uint64(len(added))
 	if len(added) > 0 {
 		h.log.Warn("something on this machine removed or changed what op25b set up; put back",
 			zap.Strings("commands", added))
 	}
-	if err != nil {
+	// Said once, and again when it is something else: it may last.
+	if err != nil && (*trouble == nil || (*trouble).Error() != err.Error()) {
 		h.log.Error("the machine is not as op25b needs it; subscribers' traffic may bypass the gateway or stop",
 			zap.Error(err))
 	}
+	if err == nil && *trouble != nil {
+		h.log.Info("the machine is as op25b needs it again")
+	}
+	*trouble = err
 }
 
 // listen turns kernel messages that may concern us into signals. It ends with
