@@ -3,7 +3,6 @@
 package filter
 
 import (
-	"cmp"
 	"math/bits"
 	"net/netip"
 	"slices"
@@ -79,13 +78,7 @@ const none = ^uint32(0)
 // newTable builds a table of entries, which it keeps, and returns which of them it
 // left out since one before has the same prefix: each with the one before.
 func newTable(entries []entry) (t table, twice [][2]entry) {
-	// A prefix comes right behind those that hold it, the longest last.
-	slices.SortStableFunc(entries, func(a, b entry) int {
-		return cmp.Or(
-			a.prefix.Addr().Compare(b.prefix.Addr()),
-			cmp.Compare(a.prefix.Bits(), b.prefix.Bits()),
-		)
-	})
+	slices.SortStableFunc(entries, compareEntries)
 	t.prefixes = entries[:0]
 	for _, e := range entries {
 		if n := len(t.prefixes); n > 0 && t.prefixes[n-1].prefix == e.prefix {

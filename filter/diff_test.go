@@ -1,0 +1,101 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package filter_test
+
+import (
+	"math"
+	"slices"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"op25b/filter"
+)
+
+func diffSpec(dynamic, static []string, change func(*filter.Spec)) filter.Spec {
+	s := filter.Spec{
+		Ports:  []uint16{25},
+		Relays: []filter.Relay{{Name: "msa", Prefixes: prefixes("192.0.2.25/32")}},
+		Pools: []filter.Pool{
+			{Name: "dynamic", Prefixes: prefixes(dynamic...)},
+			{Name: "static", Prefixes: prefixes(static...), Static: true},
+		},
+	}
+	if change != nil {
+		change(&s)
+	}
+	return s
+}
+
+func TestDiffPolicies(t *testing.T) {
+	t.Parallel()
+	old := diffSpec([]string{"10.0.0.0/8", "10.1.0.0/16", "2001:db8::/32"}, []string{"10.2.0.0/16", "2001:db8:1::/48"}, nil)
+	for name, tc := range map[string]struct {
+		next filter.Spec
+		want filter.Diff
+	}{
+		"nothing": {old, filter.Diff{}},
+		"order": {
+			diffSpec([]string{"2001:db8::/32", "10.1.0.0/16", "10.0.0.0/8"}, []string{"2001:db8:1::/48", "10.2.0.0/16"}, nil),
+			filter.Diff{},
+		},
+		"become": {
+			diffSpec([]string{"10.0.0.0/8", "10.2.0.0/16", "2001:db8::/32", "2001:db8:1::/48"}, []string{"10.1.0.0/16"}, nil),
+			filter.Diff{BecomeDynamic: 2, BecomeStatic: 1},
+		},
+		"added and removed": {
+			diffSpec([]string{"10.0.0.0/8", "10.0.0.0/9", "2001:db8::/32"}, []string{"10.2.0.0/16", "10.3.0.0/16", "10.4.0.0/16"}, nil),
+			filter.Diff{AddedDynamic: 1, AddedStatic: 2, RemovedDynamic: 1, RemovedStatic: 1},
+		},
+		"everything gone": {diffSpec(nil, nil, nil), filter.Diff{RemovedDynamic: 3, RemovedStatic: 2}},
+		"another answer": {
+			diffSpec([]string{"10.0.0.0/8", "10.1.0.0/16", "2001:db8::/32"}, []string{"10.2.0.0/16", "2001:db8:1::/48"},
+				func(s *filter.Spec) { s.Pools[0].Response = filter.RespondDrop }),
+			filter.Diff{Answered: 3},
+		},
+		"relays and ports": {
+			diffSpec([]string{"10.0.0.0/8", "10.1.0.0/16", "2001:db8::/32"}, []string{"10.2.0.0/16", "2001:db8:1::/48"},
+				func(s *filter.Spec) {
+					s.Relays[0].Prefixes = prefixes("192.0.2.26/32", "2001:db8:25::25/128")
+					s.Ports = []uint16{26, 65535, 0}
+				}),
+			filter.Diff{AddedRelays: 2, RemovedRelays: 1, AddedPorts: []uint16{0, 26, 65535}, RemovedPorts: []uint16{25}},
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			got := filter.DiffPolicies(compile(t, old), compile(t, tc.next))
+			if diff := cmp.Diff(tc.want, got); diff != "" {
+				t.Errorf("(-want +got):\n%s", diff)
+			}
+			// Backwards, what was added is removed.
+			back := filter.DiffPolicies(compile(t, tc.next), compile(t, old))
+			if back.AddedDynamic != got.RemovedDynamic || back.RemovedStatic != got.AddedStatic || back.BecomeStatic != got.BecomeDynamic ||
+				back.AddedRelays != got.RemovedRelays || !slices.Equal(back.AddedPorts, got.RemovedPorts) {
+				t.Errorf("backwards: %+v", back)
+			}
+		})
+	}
+}
+
+func TestSize(t *testing.T) {
+	t.Parallel()
+	for name, tc := range map[string]struct {
+		spec filter.Spec
+		want filter.Size
+	}{
+		"none":         {diffSpec(nil, []string{"10.0.0.0/8"}, nil), filter.Size{Prefixes: 1}},
+		"one address":  {diffSpec([]string{"10.0.0.1/32"}, nil, nil), filter.Size{Prefixes: 1, DynamicPrefixes: 1, IPv4: 1}},
+		"a hole":       {diffSpec([]string{"10.0.0.0/8"}, []string{"10.1.0.0/16"}, nil), filter.Size{Prefixes: 2, DynamicPrefixes: 1, IPv4: 1<<24 - 1<<16}},
+		"nested alike": {diffSpec([]string{"10.0.0.0/8", "10.1.0.0/16"}, nil, nil), filter.Size{Prefixes: 2, DynamicPrefixes: 2, IPv4: 1 << 24}},
+		"all IPv4":     {diffSpec([]string{"0.0.0.0/0"}, nil, nil), filter.Size{Prefixes: 1, DynamicPrefixes: 1, IPv4: 1 << 32}},
+		"IPv6":         {diffSpec([]string{"2001:db8::/48"}, []string{"2001:db8:0:1::/64"}, nil), filter.Size{Prefixes: 2, DynamicPrefixes: 1, IPv6: 1<<16 - 1}},
+		"half a /64":   {diffSpec([]string{"2001:db8::/65"}, nil, nil), filter.Size{Prefixes: 1, DynamicPrefixes: 1, IPv6: 0.5}},
+	} {
+		got := compile(t, tc.spec).Size()
+		near := func(a, b float64) bool { return math.Abs(a-b) <= 1e-9*max(1, b) }
+		if got.Prefixes != tc.want.Prefixes || got.DynamicPrefixes != tc.want.DynamicPrefixes || !near(got.IPv4, tc.want.IPv4) || !near(got.IPv6, tc.want.IPv6) {
+			t.Errorf("%s: %+v, want %+v", name, got, tc.want)
+		}
+	}
+}
