@@ -11,7 +11,7 @@ GUARD := $(addprefix filter/, policy.go packet.go chain.go fragment.go encapsula
 	checksum.go transport.go address.go key.go table.go ranges.go compile.go) \
 	$(addprefix stack/, answer.go frame.go hop.go limit.go forward.go)
 
-.PHONY: build demo test soak bench bench-quick fuzz branches mutate lint vuln deps deps-demo clean help
+.PHONY: build demo test soak bench bench-quick fuzz branches mutate lint release reproducible vulncheck install deps deps-demo clean help
 .NOTPARALLEL:
 
 build: ## build ./bin/op25b, one static binary
@@ -56,8 +56,42 @@ lint: bin/golangci-lint ## check style, mistakes and import directions
 	bin/golangci-lint config verify
 	bin/golangci-lint run
 
-vuln: bin/govulncheck ## look for known vulnerabilities in what the program calls
-	bin/govulncheck ./...
+# What is given to others: without the build's own traces, and the same wherever it
+# is built. What could differ from machine to machine is said here, GOFLAGS too.
+RELEASE := $(addprefix bin/release/op25b-linux-, amd64 arm64)
+
+release: $(RELEASE) bin/cyclonedx-gomod ## build bin/release: binaries, what is in them, checksums
+	for binary in $(RELEASE); do \
+		bin/cyclonedx-gomod bin -json -std -noserial -notimestamp -output $$binary.cdx.json $$binary || exit; done
+	cd bin/release && sha256sum $(notdir $(RELEASE) $(RELEASE:=.cdx.json)) >sha256sums && cat sha256sums
+	@$(MAKE) --no-print-directory vulncheck
+
+$(RELEASE): bin/release/op25b-linux-%: FORCE
+	CGO_ENABLED=0 GOOS=linux GOARCH=$* GOAMD64=v1 GOARM64=v8.0 GOEXPERIMENT= GOFLAGS=-mod=readonly \
+		go build -trimpath -buildvcs=$(if $(shell git rev-parse --git-dir 2>/dev/null),true,false) -ldflags=-buildid= -o $@ ./cmd/op25b
+
+FORCE:
+
+reproducible: ## build the last commit twice, in two places, and compare
+	@tools/reproducible.sh
+
+# VULNDB=file:///... or https://... names another database than Go's own.
+vulncheck: bin/govulncheck ## look for known vulnerabilities in what the program calls
+	@tools/vulncheck.sh ./... $(wildcard $(RELEASE))
+
+# PROGRAM and DESTDIR are for those who make packages; docs/deploy.md is for the rest.
+PROGRAM ?= bin/op25b
+
+install: $(PROGRAM) ## put the program and what is in dist where they belong (root)
+	install -D -m 755 $(PROGRAM) $(DESTDIR)/usr/bin/op25b
+	install -D -m 644 dist/op25b.service $(DESTDIR)/usr/lib/systemd/system/op25b.service
+	install -D -m 644 dist/sysusers.d/op25b.conf $(DESTDIR)/usr/lib/sysusers.d/op25b.conf
+	install -D -m 644 dist/modules-load.d/op25b.conf $(DESTDIR)/usr/lib/modules-load.d/op25b.conf
+	install -D -m 644 dist/sysctl.d/op25b.conf $(DESTDIR)/usr/lib/sysctl.d/50-op25b.conf
+	install -D -m 644 -t $(DESTDIR)/usr/share/doc/op25b docs/*.md
+
+bin/op25b:
+	$(MAKE) build
 
 deps: ## install the packages that demo and test need (root)
 	@tools/deps.sh test
@@ -67,7 +101,7 @@ deps-demo:
 
 # The tools live in a module of their own, so that what they need stays out of
 # the program's go.mod. They are built once and again when their module changes.
-bin/golangci-lint bin/govulncheck bin/benchstat &: tools/go.mod tools/go.sum
+bin/golangci-lint bin/govulncheck bin/benchstat bin/cyclonedx-gomod &: tools/go.mod tools/go.sum
 	go build -C tools -o ../bin/ tool
 
 bin/plot: $(wildcard tools/plot/*.go) tools/go.mod tools/go.sum

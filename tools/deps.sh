@@ -36,6 +36,7 @@ test nftables         nft        gateways that masquerade, and the peer we measu
 test conntrack        conntrack  looks at what masquerading gateways track
 test ethtool          ethtool    reads what interfaces offload
 test procps           sysctl     reads and sets sysctls
+test systemd          systemd-analyze judges the unit and knows its groups of system calls
 LIST
 }
 
