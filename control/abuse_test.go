@@ -235,6 +235,9 @@ func TestPanicIsAnAnswer(t *testing.T) {
 	if len(panics) != 1 || !strings.Contains(panics[0].ContextMap()["stack"].(string), "abuse_test.go") {
 		t.Errorf("logged: %+v", logs.All())
 	}
+	for deadline := time.Now().Add(hurry); logs.FilterMessage("control request").Len() == 0 && time.Now().Before(deadline); {
+		time.Sleep(time.Millisecond) // it is written once the answer is on its way
+	}
 	requests := logs.FilterMessage("control request").All()
 	if len(requests) != 1 || requests[0].ContextMap()["pid"] != int64(os.Getpid()) || requests[0].ContextMap()["status"] != int64(500) {
 		t.Errorf("logged: %+v", requests)

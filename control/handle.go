@@ -123,9 +123,8 @@ func (s *Server) ask(w http.ResponseWriter, r *http.Request, peer *Peer) (answer
 	if err != nil {
 		return nil, unread(err)
 	}
-	// The connection is still being read, to notice a client that hangs up; that
-	// may last as long as the gateway takes.
-	_ = http.NewResponseController(w).SetReadDeadline(time.Time{})
+	// From here on net/http reads on without a deadline, to notice a client that
+	// hangs up.
 	ctx, cancel := context.WithTimeout(r.Context(), route.within)
 	defer cancel()
 	return route.answer(s, ctx, body, peer)

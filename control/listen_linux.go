@@ -11,6 +11,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"sync"
 	"syscall"
 	"time"
 
@@ -31,6 +32,7 @@ type socket struct {
 	temporary string // where the file is until it is published
 	successor bool   // another gateway may answer at path
 	file      fs.FileInfo
+	close     func() error
 }
 
 // bind makes a socket beside path that nobody knows of yet.
@@ -51,6 +53,7 @@ func bind(path string, successor bool) (*socket, error) {
 			"or set control.socket to a path elsewhere", dir, cause(err))
 	}
 	s.UnixListener = listener.(*net.UnixListener)
+	s.close = sync.OnceValue(s.shut)
 	s.SetUnlinkOnClose(false) // the name will be another one, and perhaps another's
 	if err := s.widen(); err != nil {
 		return nil, errors.Join(err, s.Close())
@@ -129,8 +132,8 @@ func (s *socket) publish() error {
 }
 
 // ours returns the published file, or nil where it is not ours, or not any more:
-// a successor has its own there. While the socket is bound the kernel does not
-// give its inode to another file.
+// a successor has its own there. Only while the socket is bound is the answer
+// right: the kernel keeps its inode from other files.
 func (s *socket) ours() fs.FileInfo {
 	file, err := os.Lstat(s.path)
 	if err != nil || !os.SameFile(file, s.file) {
@@ -152,13 +155,16 @@ func (s *socket) group() (gid int, given bool) {
 	return int(stat.Gid), true
 }
 
-// Close removes the file, unless it is another's by now, and stops listening.
-func (s *socket) Close() error {
+// Close removes the file, unless it is another's by now, and stops listening. It
+// does so once: afterwards another file may have our inode's number.
+func (s *socket) Close() error { return s.close() }
+
+func (s *socket) shut() error {
 	if s.file != nil && s.ours() != nil {
 		_ = os.Remove(s.path) // gone is what it should be
 	}
 	_ = os.Remove(s.temporary)
-	if err := s.UnixListener.Close(); err != nil && !errors.Is(err, net.ErrClosed) {
+	if err := s.UnixListener.Close(); err != nil {
 		return fmt.Errorf("close the control socket: %w", err)
 	}
 	return nil

@@ -225,6 +225,29 @@ func TestCloseRemovesOnlyItsOwn(t *testing.T) {
 			t.Errorf("serve after close: %v", err)
 		}
 	})
+	// A number that is free again may go to the next file: late calls of Close
+	// must not take that for theirs.
+	t.Run("closed before it is served", func(t *testing.T) {
+		t.Parallel()
+		path := socketPath(t)
+		for range 20 {
+			old, err := Listen(quiet(path))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := errors.Join(old.Publish(), old.Close()); err != nil {
+				t.Fatal(err)
+			}
+			next := start(t, quiet(path), &fake{})
+			if err := errors.Join(old.Serve(&fake{}), old.Close()); err != nil {
+				t.Error(err)
+			}
+			if _, err := Dial(path).Status(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			next.Close()
+		}
+	})
 	t.Run("replaced by a file", func(t *testing.T) {
 		t.Parallel()
 		path := socketPath(t)

@@ -77,7 +77,7 @@ func Listen(opts Options) (*Server, error) {
 	s.http = &http.Server{
 		Handler:                      http.HandlerFunc(s.handle),
 		DisableGeneralOptionsHandler: true,
-		ReadTimeout:                  hurry, // handle takes it back for the time that the gateway needs
+		ReadTimeout:                  hurry, // for the request, not for the time that the gateway needs
 		MaxHeaderBytes:               mostHeader,
 		ErrorLog:                     zap.NewStdLog(opts.Log),
 		BaseContext:                  func(net.Listener) context.Context { return ctx },
