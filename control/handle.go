@@ -188,7 +188,7 @@ func write(w http.ResponseWriter, code int, answer any) error {
 	contentType := "application/yaml"
 	if !isDocument {
 		contentType = "application/json"
-		fill(answer)
+		fill(reflect.ValueOf(answer).Elem())
 		var err error
 		if text, err = json.Marshal(answer); err != nil {
 			return fmt.Errorf("write JSON: %w", err)
@@ -206,9 +206,11 @@ func write(w http.ResponseWriter, code int, answer any) error {
 
 // fill makes nil lists and maps empty ones: whoever goes through a list should
 // not have to know null.
-func fill(answer any) {
-	for _, f := range reflect.ValueOf(answer).Elem().Fields() {
+func fill(answer reflect.Value) {
+	for _, f := range answer.Fields() {
 		switch {
+		case f.Kind() == reflect.Struct:
+			fill(f)
 		case f.Kind() == reflect.Slice && f.IsNil():
 			f.Set(reflect.MakeSlice(f.Type(), 0, 0))
 		case f.Kind() == reflect.Map && f.IsNil():

@@ -105,6 +105,9 @@ func TestRequests(t *testing.T) {
 		if resp.StatusCode != tt.code || !strings.Contains(body, tt.says) {
 			t.Errorf("%s: %d %s; want %d and %q", tt.name, resp.StatusCode, body, tt.code, tt.says)
 		}
+		if strings.Contains(body, "null") && tt.code == 200 && !strings.HasPrefix(body, "#") {
+			t.Errorf("%s: null in %s", tt.name, body)
+		}
 		target, _, _ := strings.Cut(strings.Fields(tt.request)[1], "?")
 		note(seen, target, resp.StatusCode)
 		if allow := resp.Header.Get("Allow"); (allow != "") != (tt.code == 405) {

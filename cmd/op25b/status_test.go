@@ -184,6 +184,20 @@ func TestStatusPage(t *testing.T) {
 	}
 }
 
+func TestSince(t *testing.T) {
+	t.Parallel()
+	p := &page{now: at("2026-11-24 12:00:00")}
+	for then, want := range map[string]string{
+		"0001-01-01 00:00:00": "an unknown time", "2026-11-24 12:00:05": "0 s", "2026-11-24 11:59:01": "59 s",
+		"2026-11-24 11:59:00": "1 min", "2026-11-24 11:00:01": "59 min", "2026-11-24 11:00:00": "1 h 0 min",
+		"2026-11-23 12:00:01": "23 h 59 min", "2026-11-23 12:00:00": "1 d 0 h",
+	} {
+		if got := p.since(at(then)); got != want {
+			t.Errorf("since %s: %s, want %s", then, got, want)
+		}
+	}
+}
+
 func TestStatusCommand(t *testing.T) {
 	t.Parallel()
 	for state, want := range map[control.State]int{

@@ -183,6 +183,8 @@ func (p *page) trouble() {
 func (p *page) since(t time.Time) string {
 	const day = 24 * time.Hour
 	switch d := p.now.Sub(t); {
+	case t.IsZero(): // a gateway that is only starting
+		return "an unknown time"
 	case d < time.Minute:
 		return fmt.Sprintf("%d s", max(d, 0)/time.Second)
 	case d < time.Hour:
