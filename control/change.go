@@ -37,6 +37,14 @@ func (r *Refusal) Error() string {
 	return strings.Join(lines, "\n")
 }
 
+// LendOptions say where the queues go.
+type LendOptions struct {
+	// To is the address of a unix datagram socket; one that begins with @ is
+	// abstract. It gets a message for each queue, as the service manager's fd store
+	// does (sd_pid_notify_with_fds(3)).
+	To string `json:"to"`
+}
+
 // HandoverVersion is the version of [Handover] that this program writes.
 const HandoverVersion = 1
 
@@ -47,6 +55,11 @@ type Handover struct {
 	Generation int `json:"generation"`
 	// Restore are the settings that the successor has to undo at its own end.
 	Restore []string `json:"restore"`
+	// NotifySocket and WatchdogMicroseconds are where and how often the service
+	// manager wants to hear of the gateway: NOTIFY_SOCKET and WATCHDOG_USEC of its
+	// environment. Empty: there is none.
+	NotifySocket         string `json:"notify_socket,omitempty"`
+	WatchdogMicroseconds string `json:"watchdog_usec,omitempty"`
 	// Packets are the final counters, as in [Status], for one who wants to go on
 	// counting. May be absent.
 	Packets map[string]map[string]uint64 `json:"packets,omitempty"`

@@ -43,6 +43,11 @@ func (c *Client) Reload(ctx context.Context, opts ReloadOptions) (ReloadResult, 
 	return r, err
 }
 
+// Lend makes the gateway send copies of its interfaces' queues to a socket.
+func (c *Client) Lend(ctx context.Context, to string) error {
+	return c.ask(ctx, http.MethodPost, "/v1/lend", LendOptions{To: to}, &struct{}{})
+}
+
 // Yield makes the gateway hand its interfaces to the calling process and end.
 func (c *Client) Yield(ctx context.Context) (Handover, error) {
 	var h Handover

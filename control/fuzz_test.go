@@ -21,7 +21,7 @@ func FuzzRequest(f *testing.F) {
 	for _, seed := range []string{
 		request("GET", "/v1/status", ""), request("GET", "/v1/openapi.yaml", ""), request("POST", "/v1/reload", `{"force":true}`),
 		request("POST", "/v1/reload", `{"force":false,"force":true}`), request("POST", "/v1/reload", `{"force":true}{}`),
-		request("POST", "/v1/reload", `[]`), request("POST", "/v1/yield", `{}`), request("DELETE", "/v1/yield", ""),
+		request("POST", "/v1/reload", `[]`), request("POST", "/v1/lend", `{"to":"@s"}`), request("POST", "/v1/yield", `{}`), request("DELETE", "/v1/yield", ""),
 		request("GET", "/v1/%73tatus", ""), request("GET", "http://op25b/v1/status", ""), request("OPTIONS", "*", ""),
 		"POST /v1/reload HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\n\r\n",
 	} {
@@ -33,12 +33,13 @@ func FuzzRequest(f *testing.F) {
 		if err != nil {
 			return
 		}
-		reloaded, yielded := false, false
+		reloaded, lent, yielded := false, false, false
 		s := &Server{log: zap.NewNop(), socket: &socket{path: "/s"}, gateway: &fake{
 			reload: func(context.Context, ReloadOptions) (ReloadResult, error) {
 				reloaded = true
 				return ReloadResult{}, nil
 			},
+			lend:  func(context.Context, string) error { lent = true; return nil },
 			yield: func(context.Context, Peer) (Handover, error) { yielded = true; return Handover{}, nil },
 		}}
 		w := httptest.NewRecorder()
@@ -49,10 +50,10 @@ func FuzzRequest(f *testing.F) {
 		if w.Header().Get("Content-Type") == "application/json" && !json.Valid(w.Body.Bytes()) {
 			t.Errorf("no JSON: %s", w.Body)
 		}
-		if change := reloaded || yielded; change && (w.Code != 200 || r.Method != http.MethodPost) {
+		if change := reloaded || lent || yielded; change && (w.Code != 200 || r.Method != http.MethodPost) {
 			t.Errorf("changed by %s, answered %d", r.Method, w.Code)
 		}
-		if reloaded && r.URL.Path != "/v1/reload" || yielded && r.URL.Path != "/v1/yield" {
+		if reloaded && r.URL.Path != "/v1/reload" || lent && r.URL.Path != "/v1/lend" || yielded && r.URL.Path != "/v1/yield" {
 			t.Errorf("changed by %s", r.URL)
 		}
 	})

@@ -42,6 +42,8 @@ func find(path string) (*route, bool) {
 		return &route{http.MethodGet, hurry, (*Server).answerStatus}, true
 	case "/v1/reload":
 		return &route{http.MethodPost, 60 * time.Second, (*Server).answerReload}, true
+	case "/v1/lend":
+		return &route{http.MethodPost, 10 * time.Second, (*Server).answerLend}, true
 	case "/v1/yield":
 		return &route{http.MethodPost, 10 * time.Second, (*Server).answerYield}, true
 	case "/v1/openapi.yaml":
@@ -62,6 +64,14 @@ func (s *Server) answerReload(ctx context.Context, body []byte, _ *Peer) (any, e
 	}
 	result, err := s.gateway.Reload(ctx, opts)
 	return &result, err
+}
+
+func (s *Server) answerLend(ctx context.Context, body []byte, _ *Peer) (any, error) {
+	var opts LendOptions
+	if err := decode(body, &opts); err != nil {
+		return nil, err
+	}
+	return &struct{}{}, s.gateway.Lend(ctx, opts.To)
 }
 
 func (s *Server) answerYield(ctx context.Context, body []byte, peer *Peer) (any, error) {

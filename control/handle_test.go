@@ -56,6 +56,7 @@ func TestRequests(t *testing.T) {
 			return Status{}
 		},
 		reload: func(context.Context, ReloadOptions) (ReloadResult, error) { return ReloadResult{}, fault },
+		lend:   func(context.Context, string) error { return fault },
 		yield:  func(context.Context, Peer) (Handover, error) { return Handover{}, fault },
 	})
 	big := strings.Repeat(" ", mostBody) + "{}"
@@ -77,6 +78,13 @@ func TestRequests(t *testing.T) {
 		{"failed", request("POST", "/v1/reload", ""), errors.New("it broke"), 500, `"error":"it broke"`},
 		{"not in time", request("POST", "/v1/reload", ""), context.DeadlineExceeded, 504, "not ready in time"},
 		{"ending", request("POST", "/v1/reload", ""), context.Canceled, 503, "is ending"},
+		{"lend", request("POST", "/v1/lend", `{"to":"@s"}`), nil, 200, "{}"},
+		{"lend failed", request("POST", "/v1/lend", `{"to":"@s"}`), errors.New("it broke"), 500, ""},
+		{"lend not in time", request("POST", "/v1/lend", `{"to":"@s"}`), context.DeadlineExceeded, 504, ""},
+		{"lend, ending", request("POST", "/v1/lend", `{"to":"@s"}`), context.Canceled, 503, ""},
+		{"lend to a number", request("POST", "/v1/lend", `{"to":1}`), nil, 400, "not understood"},
+		{"lend, large body", request("POST", "/v1/lend", big), nil, 413, ""},
+		{"lend by GET", request("GET", "/v1/lend", ""), nil, 405, ""},
 		{"yield failed", request("POST", "/v1/yield", ""), errors.New("it broke"), 500, ""},
 		{"yield not in time", request("POST", "/v1/yield", ""), context.DeadlineExceeded, 504, ""},
 		{"yield, ending", request("POST", "/v1/yield", ""), context.Canceled, 503, ""},
@@ -219,7 +227,7 @@ func documentedCodes(t *testing.T) map[string]map[int]bool {
 			}
 		}
 	}
-	if len(out) != 4 {
+	if len(out) != 5 {
 		t.Errorf("%d paths", len(out))
 	}
 	return out
@@ -230,7 +238,7 @@ func TestDescription(t *testing.T) {
 	t.Parallel()
 	d := describe(t)
 	c := &comparison{t: t, schemas: d.Components.Schemas, seen: map[string]bool{"YieldOptions": true, "Counts": true}}
-	for _, v := range []any{Status{}, ReloadOptions{}, ReloadResult{}, Handover{}, Error{}} {
+	for _, v := range []any{Status{}, ReloadOptions{}, ReloadResult{}, LendOptions{}, Handover{}, Error{}} {
 		c.named(reflect.TypeOf(v))
 	}
 	for name := range d.Components.Schemas {
@@ -238,7 +246,7 @@ func TestDescription(t *testing.T) {
 			t.Errorf("the schema %s describes nothing", name)
 		}
 	}
-	for _, request := range []string{"ReloadOptions", "YieldOptions"} {
+	for _, request := range []string{"ReloadOptions", "LendOptions", "YieldOptions"} {
 		if d.Components.Schemas[request].Additional.Value != "false" {
 			t.Errorf("%s: unknown fields are refused, and it does not say so", request)
 		}

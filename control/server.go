@@ -36,7 +36,10 @@ type Gateway interface {
 	// Reload reads the configuration again, all of it or, with an error, nothing.
 	// The error is a *Refusal where the operator can do something about it.
 	Reload(ctx context.Context, opts ReloadOptions) (ReloadResult, error)
-	// Yield hands the interfaces to a successor that has attached its queues
+	// Lend sends copies of the interfaces' queues to a successor, and changes
+	// nothing: packets go to whoever reads first.
+	Lend(ctx context.Context, to string) error
+	// Yield hands the interfaces to a successor that reads their queues
 	// already; the process ends afterwards. If ctx ends before the gateway has let
 	// go, it goes on as before and returns an error.
 	Yield(ctx context.Context, successor Peer) (Handover, error)

@@ -25,6 +25,7 @@ func TestMain(m *testing.M) {
 type fake struct {
 	status func() Status
 	reload func(context.Context, ReloadOptions) (ReloadResult, error)
+	lend   func(context.Context, string) error
 	yield  func(context.Context, Peer) (Handover, error)
 }
 
@@ -40,6 +41,13 @@ func (f *fake) Reload(ctx context.Context, opts ReloadOptions) (ReloadResult, er
 		return ReloadResult{Generation: 2}, nil
 	}
 	return f.reload(ctx, opts)
+}
+
+func (f *fake) Lend(ctx context.Context, to string) error {
+	if f.lend == nil {
+		return nil
+	}
+	return f.lend(ctx, to)
 }
 
 func (f *fake) Yield(ctx context.Context, successor Peer) (Handover, error) {
@@ -93,7 +101,12 @@ func TestAskAndSteer(t *testing.T) {
 	leakless(t)
 	path := socketPath(t)
 	var successor Peer
+	var lentTo string
 	start(t, Options{Path: path}, &fake{
+		lend: func(_ context.Context, to string) error {
+			lentTo = to
+			return nil
+		},
 		yield: func(_ context.Context, p Peer) (Handover, error) {
 			successor = p
 			return Handover{Version: HandoverVersion, PID: 7, Restore: []string{"a"}}, nil
@@ -112,6 +125,9 @@ func TestAskAndSteer(t *testing.T) {
 	var refusal *Refusal
 	if _, err := c.Reload(ctx, ReloadOptions{}); !errors.As(err, &refusal) || len(refusal.Problems) != 2 || refusal.Fix != "do" {
 		t.Errorf("refused reload: %v", err)
+	}
+	if err := c.Lend(ctx, "@successor"); err != nil || lentTo != "@successor" {
+		t.Errorf("lend: to %q, %v", lentTo, err)
 	}
 	if r, err := c.Reload(ctx, ReloadOptions{Force: true}); err != nil || r.Generation != 3 || r.Took != 0.5 || len(r.Changes) != 1 {
 		t.Errorf("reload: %+v, %v", r, err)

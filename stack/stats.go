@@ -105,3 +105,19 @@ func (s *Stats) Refused() uint64 {
 	}
 	return n
 }
+
+// Add adds what another router has counted.
+func (s *Stats) Add(other *Stats) {
+	for d := range filter.NumDirections {
+		s.Frames[d] += other.Frames[d]
+		s.Octets[d] += other.Octets[d]
+		for f := range s.Fates[d] {
+			s.Fates[d][f] += other.Fates[d][f]
+		}
+		for a := range s.Verdicts[d] {
+			for r := range s.Verdicts[d][a] {
+				s.Verdicts[d][a][r] += other.Verdicts[d][a][r]
+			}
+		}
+	}
+}

@@ -6,231 +6,308 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
-	"runtime"
-	"slices"
-	"strings"
 	"sync"
+	"syscall"
 	"time"
 
 	"go.uber.org/zap"
 
 	"op25b/config"
+	"op25b/control"
 	"op25b/filter"
 	"op25b/stack"
-	"op25b/tunnel"
 )
 
-// drain is how long the ports stay open after the kernel has been told to
-// forward by itself, for what is still in their queues.
-const drain = 50 * time.Millisecond
-
-// gateway is everything that runs, wired up. It is built by openGateway, used
-// by one goroutine, and taken apart by close.
+// gateway is a policy and what packets flow through, and changes of both. It is
+// built by openGateway, kept going by serve, asked and steered by the control
+// socket's goroutines, and ended by close.
 type gateway struct {
-	log        *zap.Logger
-	cfg        *config.Config
-	host       *tunnel.Host
-	ports      [filter.NumDirections]*tunnel.Port // by the direction that enters there
-	router     *stack.Router
-	batch      bool // packets are read and written many at once
-	generation int  // of the policy, from 1
+	log     *zap.Logger
+	level   zap.AtomicLevel
+	path    string // of the configuration
+	started time.Time
+	probe   *probe
 
-	stop    context.CancelFunc
-	running sync.WaitGroup
-	failed  chan error
+	// changing is held by whoever changes what runs: a reload, a data path that is
+	// made anew, a succession. It is never taken while mu is held.
+	changing sync.Mutex
+
+	mu         sync.Mutex // guards what follows, for moments only
+	cfg        *config.Config
+	policy     *filter.Policy
+	generation int // of the policy, from 1
+	loaded     time.Time
+	reloaded   *control.ReloadStatus
+	data       *dataPath // nil while there is none
+	lost       error     // why there is none
+	past       history   // of data paths that are no more
+	since      map[string]time.Time
+	stalled    bool
+	progress   []stack.Progress
+	state      control.State
+
+	yielded chan struct{} // closed once a successor has everything
+}
+
+// history is what earlier routers have counted.
+type history struct {
+	stats  stack.Stats
+	errors map[string]uint64
+	healed uint64
 }
 
 // openGateway sets everything up. Packets flow when it returns without an error;
 // with one, nothing is left behind but what on_exit asks for.
-func openGateway(cfg *config.Config, log *zap.Logger) (*gateway, error) {
-	g := &gateway{log: log, cfg: cfg, generation: 1, failed: make(chan error, 2), stop: func() {}}
-	if err := g.open(); err != nil {
-		return nil, errors.Join(err, g.close())
+func openGateway(path string, cfg *config.Config, log *zap.Logger, level zap.AtomicLevel, before *predecessor) (*gateway, error) {
+	policy, err := filter.Compile(filterSpec(cfg))
+	if err != nil {
+		return nil, err
 	}
+	g := &gateway{
+		log: log, level: level, path: path, started: time.Now(), cfg: cfg, policy: policy, probe: newProbe(cfg, policy),
+		generation: 1, loaded: time.Now(), since: map[string]time.Time{}, state: control.StateStarting,
+		yielded: make(chan struct{}),
+	}
+	kept, err := before.queues(cfg, log)
+	if err != nil {
+		return nil, err
+	}
+	if g.data, err = openDataPath(cfg, policy, kept, before != nil, log); err != nil {
+		return nil, err
+	}
+	if err := g.succeed(before); err != nil {
+		_, released := g.data.release()
+		return nil, errors.Join(err, released)
+	}
+	g.state = control.StateOK
 	return g, nil
 }
 
-func (g *gateway) open() error {
-	policy, err := filter.Compile(filterSpec(g.cfg))
-	if err != nil {
-		return err
-	}
-	plan, err := tunnelPlan(g.cfg)
-	if err != nil {
-		return err
-	}
-	if plan.IPv6 && dropsIPv6(g.cfg) {
-		g.log.Warn("subscribers have IPv6, and source validation drops all of it, since no pool holds an IPv6 prefix",
-			zap.String("fix", "add their IPv6 prefixes to policy.pools, or set forwarding.source_validation: off, "+
-				"which leaves port 25 open over IPv6"))
-	}
-	host, err := tunnel.NewHost(plan, g.log.Named("host"))
-	if err != nil {
-		return err
-	}
-	if err := g.openPorts(host.MTU()); err != nil {
-		return err
-	}
-	g.host = host
-	if err := host.Up(); err != nil {
-		return err
-	}
-	if err := g.probeOffload(); err != nil {
-		return err
-	}
-	if err := g.probeBatch(); err != nil {
-		return err
-	}
-	if err := g.makeRouter(policy); err != nil {
-		return err
-	}
-	g.start()
-	return host.Apply()
-}
-
-func (g *gateway) openPorts(mtu int) (err error) {
-	names := [filter.NumDirections]string{filter.Outbound: g.cfg.Tunnel.Subscriber, filter.Inbound: g.cfg.Tunnel.Upstream}
-	for d, name := range names {
-		if g.ports[d], err = tunnel.OpenPort(portOptions(g.cfg, name, mtu)); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// probeOffload finds out which super-packets can pass, and says so when not all can.
-// What one port hands out the other must take, and both are alike.
-func (g *gateway) probeOffload() error {
-	for _, p := range g.ports {
-		if err := p.Probe(); err != nil {
-			return err
-		}
-		granted, missing := p.Offload()
-		if missing == "" {
-			continue
-		}
-		if g.cfg.Tunnel.Offload == config.FeatureOn {
-			return fmt.Errorf("tunnel.offload is on, but on %s %s: update the kernel, or set tunnel.offload: auto", p.Name(), missing)
-		}
-		g.log.Warn("offloads are reduced: large transfers cost more processor time",
-			zap.String("port", p.Name()), zap.String("why", missing), zap.Stringer("in_force", granted))
-	}
-	return nil
-}
-
-// probeBatch finds out whether packets can be read and written many at once.
-func (g *gateway) probeBatch() error {
-	if g.cfg.Tunnel.IOUring == config.FeatureOff {
+// succeed has the predecessor let go, if there is one.
+func (g *gateway) succeed(before *predecessor) error {
+	if before == nil {
 		return nil
 	}
-	why := tunnel.CanBatch()
-	if why == nil {
-		g.batch = true
-		return nil
+	handover, err := before.yield()
+	if err != nil {
+		return err
 	}
-	if g.cfg.Tunnel.IOUring == config.FeatureOn {
-		return fmt.Errorf("tunnel.io_uring is on, but %w: it needs Linux 6.7, kernel.io_uring_disabled=0 and a seccomp filter "+
-			"that allows io_uring; or set tunnel.io_uring: auto", why)
+	g.generation = handover.Generation + 1
+	return g.data.settle(handover.Restore)
+}
+
+const (
+	// report is how often refusals are summed up in the log, if there were any.
+	report = 10 * time.Second
+	// beat is how often the workers are looked at.
+	beat = time.Second
+	// retry is how long it takes, at first and at most, until a data path that is
+	// lost is made anew.
+	retryFirst, retryMost = 100 * time.Millisecond, 5 * time.Second
+)
+
+// serve keeps packets flowing until ctx ends, a successor has taken over, or there
+// is no use in going on.
+func (g *gateway) serve(ctx context.Context, signals <-chan os.Signal) error {
+	reports, beats := time.NewTicker(report), time.NewTicker(beat)
+	defer reports.Stop()
+	defer beats.Stop()
+	again := make(<-chan time.Time)
+	wait := retryFirst
+	var refused uint64
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-g.yielded:
+			return nil
+		case s := <-signals:
+			g.heed(s)
+		case <-reports.C:
+			refused = g.logRefused(refused)
+		case now := <-beats.C:
+			if err := g.beat(now); err != nil {
+				return err
+			}
+		case err := <-g.ended():
+			if !errors.Is(err, io.EOF) { // our own fault, which a new process may not have
+				return err
+			}
+			g.lose(err)
+			wait = retryFirst
+			again = time.After(0)
+		case <-again:
+			if !g.regain() {
+				again = time.After(wait)
+				wait = min(2*wait, retryMost)
+			}
+		}
 	}
-	g.log.Info("packets are read and written one by one: small packets cost more processor time", zap.NamedError("why", why))
+}
+
+// heed does what a signal asks for.
+func (g *gateway) heed(s os.Signal) {
+	switch s {
+	case syscall.SIGHUP:
+		go g.hangup()
+	case syscall.SIGUSR2:
+		go g.upgrade()
+	}
+}
+
+// ended is where the router tells why it has ended by itself.
+func (g *gateway) ended() <-chan error {
+	if d := g.dataPath(); d != nil {
+		return d.failed
+	}
 	return nil
 }
 
-func (g *gateway) makeRouter(policy *filter.Policy) error {
-	lanes := laneOptions(g.cfg, g.batch)
-	sub, err := errorAddresses(g.cfg, g.cfg.Interfaces.Subscriber...)
-	if err != nil {
-		return err
-	}
-	up, err := errorAddresses(g.cfg, g.cfg.Interfaces.Upstream)
-	if err != nil {
-		return err
-	}
-	g.router, err = stack.New(stack.Options{
-		Subscriber: stackPort(g.ports[filter.Outbound], g.ports[filter.Inbound], lanes, sub),
-		Upstream:   stackPort(g.ports[filter.Inbound], g.ports[filter.Outbound], lanes, up),
-		Policy:     policy,
-		Hop:        hop(g.cfg.Forwarding.Hop),
-		Limits:     stack.Limits(g.cfg.Forwarding.Answers),
-		Host:       g.cfg.Tunnel.Addresses,
-		Log:        g.log.Named("router"),
-	})
-	return err
+func (g *gateway) dataPath() *dataPath {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.data
 }
 
-// spareProcessors is how many of Go's processors are left to everything that is
-// no worker.
-const spareProcessors = 2
-
-// start runs the router until close.
-func (g *gateway) start() {
-	// A worker that comes back from a wait in the kernel needs one of Go's
-	// processors. Where another worker has taken the last one, it waits for that
-	// too, and every packet waits with it.
-	if _, fixed := os.LookupEnv("GOMAXPROCS"); !fixed {
-		workers := len(g.ports[filter.Outbound].Queues()) + len(g.ports[filter.Inbound].Queues())
-		runtime.GOMAXPROCS(max(runtime.GOMAXPROCS(0), workers+spareProcessors))
+// lose takes the data path down after somebody has deleted one of its devices.
+func (g *gateway) lose(why error) {
+	g.log.Error("the packet path is gone; the kernel forwards by itself until it is there again", zap.Error(why))
+	g.changing.Lock()
+	defer g.changing.Unlock()
+	d := g.dataPath()
+	if err := d.close(); err != nil {
+		g.log.Warn("what was left of the packet path could not be removed", zap.Error(err))
 	}
-	ctx, cancel := context.WithCancel(context.Background())
-	g.stop = cancel
-	g.running.Go(func() {
-		if err := g.router.Run(ctx); err != nil {
-			g.failed <- err
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.data, g.lost = nil, why
+	g.past.add(d)
+}
+
+// regain makes the data path anew, and reports whether that went well.
+func (g *gateway) regain() bool {
+	g.changing.Lock()
+	defer g.changing.Unlock()
+	g.mu.Lock()
+	cfg, policy := g.cfg, g.policy
+	g.mu.Unlock()
+	d, err := openDataPath(cfg, policy, nil, false, g.log)
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if err != nil {
+		if g.lost == nil || g.lost.Error() != err.Error() { // it may last: said once
+			g.log.Error("the packet path cannot be made anew yet", zap.Error(err))
 		}
-	})
+		g.lost = err
+		return false
+	}
+	g.data, g.lost = d, nil
+	g.log.Info("packets flow through op25b again")
+	go storeQueues(g.log, d.ports[:]...)
+	return true
 }
 
-// watch keeps the kernel as it should be until ctx ends.
-func (g *gateway) watch(ctx context.Context) {
-	g.running.Go(func() {
-		if err := g.host.Watch(ctx); err != nil {
-			g.failed <- err
-		}
-	})
+// logRefused sums up the attempts since the last time; a refusal never gets a
+// line of its own.
+func (g *gateway) logRefused(before uint64) uint64 {
+	stats := g.stats()
+	now := stats.Refused()
+	if now > before {
+		g.log.Info("connections to blocked ports were refused",
+			zap.Uint64("packets", now-before), zap.Duration("within", report), zap.Uint64("packets_total", now))
+	}
+	return now
 }
 
-// reload puts the policy of next in force, all of it or, with an error, nothing.
-func (g *gateway) reload(next *config.Config) error {
-	keys := g.cfg.RestartKeys(next)
-	if g.cfg.Forwarding.Capture == config.CaptureSMTP && !slices.Equal(g.cfg.Policy.Ports, next.Policy.Ports) {
-		keys = append(keys, "policy.ports") // there they are routing rules as well
+// stats are those of all data paths together.
+func (g *gateway) stats() stack.Stats {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	total := g.past.stats
+	if g.data != nil {
+		now := g.data.router.Stats()
+		total.Add(&now)
 	}
-	if len(keys) > 0 {
-		return fmt.Errorf("%s cannot change while op25b runs: put the old value back, or restart op25b", strings.Join(keys, ", "))
-	}
-	spec := filterSpec(next)
-	policy, err := filter.Compile(spec)
-	if err != nil {
-		return err
-	}
-	guard, err := tunnelGuard(spec)
-	if err != nil {
-		return err
-	}
-	if err := g.host.SetGuard(guard); err != nil {
-		return err
-	}
-	g.router.SetPolicy(policy)
-	g.cfg = next
-	g.generation++
-	return nil
+	return total
 }
 
-// close takes everything apart, in reverse: the kernel forwards by itself
-// before the ports go.
+// close undoes what is set up, unless a successor has it.
 func (g *gateway) close() error {
-	var errs []error
-	if g.host != nil {
-		errs = append(errs, g.host.Undo())
-		time.Sleep(drain)
+	g.changing.Lock()
+	defer g.changing.Unlock()
+	g.mu.Lock()
+	d := g.data
+	g.state = control.StateStopping
+	g.mu.Unlock()
+	if d == nil {
+		return nil
 	}
-	g.stop()
-	g.running.Wait()
-	for _, p := range g.ports {
-		if p != nil {
-			errs = append(errs, p.Close())
-		}
+	return d.close()
+}
+
+// remains says in words what stays in the kernel once the gateway has ended.
+func (g *gateway) remains() string {
+	if d := g.dataPath(); d != nil {
+		return d.host.Remains()
 	}
-	return errors.Join(errs...)
+	return "a successor goes on"
+}
+
+// Yield hands the interfaces to a successor, which reads their queues already, and
+// ends this process. See [control.Gateway].
+func (g *gateway) Yield(ctx context.Context, successor control.Peer) (control.Handover, error) {
+	g.changing.Lock()
+	defer g.changing.Unlock()
+	d := g.dataPath()
+	if d == nil {
+		return control.Handover{}, errNoDataPath
+	}
+	if err := ctx.Err(); err != nil {
+		return control.Handover{}, err
+	}
+	g.log.Info("a successor takes over", zap.Int("pid", successor.PID))
+	restore, err := d.release()
+	if err != nil { // it has everything all the same
+		g.log.Warn("not everything could be let go", zap.Error(err))
+	}
+	notify(g.log, fmt.Sprintf("MAINPID=%d", successor.PID))
+	stats := d.router.Stats()
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.past.add(d)
+	g.data, g.state = nil, control.StateStopping
+	close(g.yielded)
+	return control.Handover{
+		Version: control.HandoverVersion, PID: os.Getpid(), Generation: g.generation, Restore: restore,
+		Packets:      packetCounts(&stats),
+		NotifySocket: os.Getenv("NOTIFY_SOCKET"), WatchdogMicroseconds: os.Getenv("WATCHDOG_USEC"),
+	}, nil
+}
+
+var errNoDataPath = errors.New("the interfaces are gone at the moment, and are being made anew: try again")
+
+// Lend sends copies of the queues to a socket where a successor waits for them.
+func (g *gateway) Lend(_ context.Context, address string) error {
+	g.changing.Lock()
+	defer g.changing.Unlock()
+	d := g.dataPath()
+	if d == nil {
+		return errNoDataPath
+	}
+	return sendQueues(address, d.ports[:]...)
+}
+
+func (h *history) add(d *dataPath) {
+	stats := d.router.Stats()
+	h.stats.Add(&stats)
+	if h.errors == nil {
+		h.errors = map[string]uint64{}
+	}
+	for class, n := range d.router.Errors() {
+		h.errors[class] += n
+	}
+	_, healed := d.host.Trouble()
+	h.healed += healed
 }

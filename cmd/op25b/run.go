@@ -7,27 +7,32 @@ import (
 	"errors"
 	"os"
 	"os/signal"
+	"strings"
+	"sync"
 	"syscall"
-	"time"
 
 	"github.com/coreos/go-systemd/v22/daemon"
 	"github.com/spf13/cobra"
 	"go.uber.org/zap"
 
 	"op25b/config"
+	"op25b/control"
+	"op25b/filter"
 )
-
-// report is how often refusals are summed up in the log, if there were any.
-const report = 10 * time.Second
 
 func newRun() *cobra.Command {
 	var path string
+	var takeover bool
 	cmd := &cobra.Command{
 		Use:   "run",
 		Short: "Run the gateway",
 		Long: `Run the gateway until SIGTERM or SIGINT, which undo what it set up. SIGHUP
-reloads the policy, all of it or, on any mistake, nothing. The log goes to
-standard error; the line "ready" says that packets flow.`,
+reloads the policy, all of it or, on any mistake, nothing; SIGUSR2 starts the
+program's file again and hands everything to it. The log goes to standard error;
+the line "ready" says that packets flow.
+
+With --takeover it succeeds the gateway that runs, which goes on until this one
+reads the same packets, and for good if this one fails: an upgrade that loses none.`,
 		Args: usageArgs(cobra.NoArgs),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			cfg, err := loadConfig(path)
@@ -36,106 +41,96 @@ standard error; the line "ready" says that packets flow.`,
 			}
 			log, level := newLogger(cmd.ErrOrStderr(), cfg.Log)
 			defer func() { _ = log.Sync() }()
-			return serve(cmd.Context(), path, cfg, log, level)
+			return runGateway(cmd.Context(), path, cfg, takeover, log, level)
 		},
 	}
 	configFlag(cmd, &path)
+	cmd.Flags().BoolVar(&takeover, "takeover", false, "succeed the gateway that runs, without losing a packet")
 	return cmd
 }
 
-// serve runs a gateway until ctx ends or it fails.
-func serve(ctx context.Context, path string, cfg *config.Config, log *zap.Logger, level zap.AtomicLevel) (err error) {
-	hangup := make(chan os.Signal, 1)
-	signal.Notify(hangup, syscall.SIGHUP)
-	defer signal.Stop(hangup)
+// runGateway runs a gateway until ctx ends, it is succeeded or it fails.
+func runGateway(ctx context.Context, path string, cfg *config.Config, takeover bool, log *zap.Logger, level zap.AtomicLevel) (err error) {
+	signals := make(chan os.Signal, 4)
+	signal.Notify(signals, syscall.SIGHUP, syscall.SIGUSR2)
+	defer signal.Stop(signals)
 
+	_, _ = executable() // as long as the file is this program
 	version := buildVersion()
 	log.Info("starting", zap.String("version", version.Version), zap.String("revision", version.Revision), zap.String("config", path))
-	g, err := openGateway(cfg, log)
+	var before *predecessor
+	if takeover {
+		if before, err = findPredecessor(cfg); err != nil {
+			return err
+		}
+	}
+	g, err := openGateway(path, cfg, log, level, before)
 	if err != nil {
 		return err
 	}
-	watching, unwatch := context.WithCancel(ctx)
-	g.watch(watching)
+	quiet := answer(g, cfg.Control.Socket, takeover)
 	g.logReady()
+	storeQueues(log, g.data.ports[:]...)
 	notify(log, daemon.SdNotifyReady)
-
-	err = g.serve(ctx, hangup, func() { g.reloadFrom(path, level) })
-
-	notify(log, daemon.SdNotifyStopping)
-	unwatch()
-	err = errors.Join(err, g.close())
-	stats := g.router.Stats()
-	log.Info("stopped", zap.String("remains", g.host.Remains()), zap.Object("packets", statsObject{&stats}))
+	err = g.serve(ctx, signals)
+	select {
+	case <-g.yielded:
+		log.Info("a successor goes on")
+	default:
+		notify(log, daemon.SdNotifyStopping)
+		remains := g.remains()
+		err = errors.Join(err, g.close())
+		stats := g.stats()
+		log.Info("stopped", zap.String("remains", remains), zap.Object("packets", statsObject{&stats}))
+	}
+	quiet()
 	return err
 }
 
-// serve waits for what happens while packets flow.
-func (g *gateway) serve(ctx context.Context, hangup <-chan os.Signal, reload func()) error {
-	tick := time.NewTicker(report)
-	defer tick.Stop()
-	var refused uint64
-	for {
-		select {
-		case <-ctx.Done():
-			return nil
-		case err := <-g.failed:
-			return err
-		case <-hangup:
-			reload()
-		case <-tick.C:
-			refused = g.logRefused(refused)
+// answer lets others ask g on a socket, until quiet is called. Without the socket it
+// runs all the same: customers come first.
+func answer(g *gateway, path string, successor bool) (quiet func()) {
+	log := g.log.Named("control")
+	server, err := control.Listen(control.Options{Path: path, Successor: successor, Log: log})
+	if err == nil {
+		err = server.Publish()
+	}
+	if err != nil {
+		log.Warn("this gateway cannot be asked: status, reload and takeover do not reach it", zap.Error(err))
+		return func() {}
+	}
+	var serving sync.WaitGroup
+	serving.Go(func() {
+		if err := server.Serve(g); err != nil {
+			log.Error("this gateway cannot be asked any more", zap.Error(err))
 		}
+	})
+	return func() {
+		if err := server.Close(); err != nil {
+			log.Warn("the control socket could not be removed", zap.Error(err))
+		}
+		serving.Wait()
 	}
 }
 
 func (g *gateway) logReady() {
-	granted, _ := g.ports[0].Offload()
+	d := g.data
+	granted, _ := d.ports[filter.Outbound].Offload()
 	g.log.Info("ready",
 		zap.Strings("subscriber", g.cfg.Interfaces.Subscriber), zap.String("upstream", g.cfg.Interfaces.Upstream),
 		zap.String("capture", string(g.cfg.Forwarding.Capture)), zap.String("return_path", string(g.cfg.Forwarding.ReturnPath)),
-		zap.Int("queues", len(g.ports[0].Queues())), zap.Int("mtu", g.ports[0].MTU()), zap.Stringer("offload", granted),
-		zap.Bool("io_uring", g.batch),
+		zap.Int("queues", len(d.ports[filter.Outbound].Queues())), zap.Int("mtu", d.ports[filter.Outbound].MTU()), zap.Stringer("offload", granted),
+		zap.Bool("io_uring", d.batch), zap.Bool("adopted", d.adopted()),
 		zap.Int("generation", g.generation))
 }
 
-// logRefused sums up the attempts since the last time; a refusal never gets a
-// line of its own.
-func (g *gateway) logRefused(before uint64) uint64 {
-	stats := g.router.Stats()
-	now := stats.Refused()
-	if now > before {
-		g.log.Info("connections to blocked ports were refused",
-			zap.Uint64("packets", now-before), zap.Duration("within", report), zap.Uint64("packets_total", now))
-	}
-	return now
-}
+// programFile is where this program was started from. Once the file is replaced, the
+// kernel calls the old one deleted.
+//
+//nolint:gochecknoglobals // a fact about the process
+var programFile = sync.OnceValues(os.Executable)
 
-// reloadFrom reads the file again. Whatever goes wrong, the old policy stays in
-// force and the gateway is ready again.
-func (g *gateway) reloadFrom(path string, level zap.AtomicLevel) {
-	notify(g.log, "RELOADING=1\n"+daemon.SdNotifyMonotonicUsec())
-	defer notify(g.log, daemon.SdNotifyReady)
-	next, err := loadConfig(path)
-	if err == nil {
-		err = g.reload(next)
-	}
-	var problems config.Problems
-	switch {
-	case errors.As(err, &problems):
-		g.log.Error("reload refused: the old policy stays in force",
-			zap.Stringers("problems", problems), zap.Int("generation", g.generation))
-	case err != nil:
-		g.log.Error("reload refused: the old policy stays in force", zap.Error(err), zap.Int("generation", g.generation))
-	default:
-		level.SetLevel(zapLevel(next.Log.Level))
-		g.log.Info("reloaded", zap.Int("generation", g.generation), zap.Int("pools", len(next.Policy.Pools)))
-	}
-}
-
-// notify tells the service manager, where there is one.
-func notify(log *zap.Logger, state string) {
-	if _, err := daemon.SdNotify(false, state); err != nil {
-		log.Warn("the service manager could not be told", zap.String("state", state), zap.Error(err))
-	}
+func executable() (string, error) {
+	path, err := programFile()
+	return strings.TrimSuffix(path, " (deleted)"), err
 }

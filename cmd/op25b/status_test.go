@@ -32,6 +32,8 @@ func (a *answers) Reload(_ context.Context, opts control.ReloadOptions) (control
 	return a.result, a.err
 }
 
+func (a *answers) Lend(context.Context, string) error { return a.err }
+
 func (a *answers) Yield(context.Context, control.Peer) (control.Handover, error) {
 	return control.Handover{}, a.err
 }

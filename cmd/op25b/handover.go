@@ -1,0 +1,159 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"time"
+
+	"go.uber.org/zap"
+	"golang.org/x/sys/unix"
+
+	"op25b/config"
+	"op25b/control"
+)
+
+// A gateway is succeeded without losing a packet: the successor reads the same
+// queues as its predecessor, and only when it does, the predecessor stops reading,
+// sends what it has read, and ends. The queues are copied from process to process
+// (SCM_RIGHTS). A successor that opened queues of its own would have the kernel
+// throw away what waits in those of the predecessor when they are detached.
+
+// handoverTime is how long each step of a succession may take.
+const handoverTime = 10 * time.Second
+
+// predecessor is the gateway that this process succeeds.
+type predecessor struct {
+	client *control.Client
+	pid    int
+}
+
+// findPredecessor asks for the gateway that runs with this configuration.
+func findPredecessor(cfg *config.Config) (*predecessor, error) {
+	ctx, cancel := context.WithTimeout(context.Background(), handoverTime)
+	defer cancel()
+	client := control.Dial(cfg.Control.Socket)
+	status, err := client.Status(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("take over: %w", err)
+	}
+	return &predecessor{client, status.PID}, nil
+}
+
+// queues borrows the predecessor's; without one they are what the service manager
+// has kept.
+func (p *predecessor) queues(cfg *config.Config, log *zap.Logger) (map[string][]*os.File, error) {
+	if p == nil {
+		return keptQueues(log), nil
+	}
+	files, err := p.borrow()
+	if err != nil {
+		return nil, fmt.Errorf("take over from process %d: %w", p.pid, err)
+	}
+	kept := byInterface(log, files)
+	for _, name := range []string{cfg.Tunnel.Subscriber, cfg.Tunnel.Upstream} {
+		if len(kept[name]) == 0 {
+			return nil, fmt.Errorf("take over from process %d: it has no interface %s: put the old names back, or restart op25b", p.pid, name)
+		}
+	}
+	return kept, nil
+}
+
+// borrow waits for copies of the queues on a socket of its own, whose name nobody
+// can guess.
+func (p *predecessor) borrow() ([]*os.File, error) {
+	ctx, cancel := context.WithTimeout(context.Background(), handoverTime)
+	defer cancel()
+	address := &net.UnixAddr{Name: "@op25b-" + rand.Text(), Net: "unixgram"}
+	conn, err := net.ListenUnixgram("unixgram", address)
+	if err != nil {
+		return nil, fmt.Errorf("wait for the queues: %w", err)
+	}
+	defer conn.Close()
+	sent := make(chan error, 1)
+	go func() {
+		err := p.client.Lend(ctx, address.Name)
+		_ = conn.SetReadDeadline(time.Now()) // everything is in the socket by now
+		sent <- err
+	}()
+	var files []*os.File
+	for {
+		more, err := receiveFiles(conn)
+		if errors.Is(err, os.ErrDeadlineExceeded) {
+			break
+		}
+		if err != nil {
+			return nil, errors.Join(err, <-sent)
+		}
+		files = append(files, more...)
+	}
+	return files, <-sent
+}
+
+// receiveFiles reads one message and the files that come with it.
+func receiveFiles(conn *net.UnixConn) ([]*os.File, error) {
+	text, control := make([]byte, 4096), make([]byte, unix.CmsgSpace(4))
+	n, size, flags, _, err := conn.ReadMsgUnix(text, control)
+	if err != nil {
+		return nil, fmt.Errorf("receive a queue: %w", err)
+	}
+	messages, err := unix.ParseSocketControlMessage(control[:size])
+	if err != nil || len(messages) != 1 || flags&unix.MSG_CTRUNC != 0 {
+		return nil, errors.New("receive a queue: a message without one")
+	}
+	fds, err := unix.ParseUnixRights(&messages[0])
+	if err != nil {
+		return nil, fmt.Errorf("receive a queue: %w", err)
+	}
+	var files []*os.File
+	for _, fd := range fds {
+		unix.CloseOnExec(fd)
+		files = append(files, os.NewFile(uintptr(fd), string(text[:n])))
+	}
+	return files, nil
+}
+
+// yield has the predecessor stop. From then on this process is the gateway, and the
+// service manager's.
+func (p *predecessor) yield() (control.Handover, error) {
+	ctx, cancel := context.WithTimeout(context.Background(), handoverTime)
+	defer cancel()
+	handover, err := p.client.Yield(ctx)
+	switch {
+	case err == nil:
+	case p.gone():
+		// It died on the way. What it had to say is lost, and we are the gateway.
+		return control.Handover{}, nil
+	default:
+		return control.Handover{}, fmt.Errorf("take over from process %d, which goes on: %w", p.pid, err)
+	}
+	for name, value := range map[string]string{"NOTIFY_SOCKET": handover.NotifySocket, "WATCHDOG_USEC": handover.WatchdogMicroseconds} {
+		if value != "" {
+			_ = os.Setenv(name, value) // cannot fail
+		}
+	}
+	return handover, nil
+}
+
+func (p *predecessor) gone() bool { return errors.Is(unix.Kill(p.pid, 0), unix.ESRCH) }
+
+// upgrade starts a successor from the program's file, which may be another by now.
+func (g *gateway) upgrade() {
+	program, err := executable()
+	if err != nil {
+		g.log.Error("a successor cannot be started; this process goes on", zap.Error(err))
+		return
+	}
+	cmd := exec.Command(program, "run", "--takeover", "-c", g.path) //nolint:gosec // our own file
+	cmd.Stdout, cmd.Stderr = os.Stdout, os.Stderr
+	g.log.Info("starting a successor", zap.String("program", program))
+	if err := cmd.Run(); err != nil {
+		g.log.Error("the successor has failed; this process goes on", zap.Error(err))
+	}
+}

@@ -1,0 +1,169 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/coreos/go-systemd/v22/daemon"
+	"go.uber.org/zap"
+
+	"op25b/config"
+	"op25b/control"
+	"op25b/filter"
+	"op25b/tunnel"
+)
+
+// update is a configuration that is ready to be put in force.
+type update struct {
+	cfg    *config.Config
+	policy *filter.Policy
+	guard  tunnel.Guard
+}
+
+// hangup is a reload that nobody waits for.
+func (g *gateway) hangup() {
+	ctx, cancel := context.WithTimeout(context.Background(), reloadTimeout)
+	defer cancel()
+	_, _ = g.Reload(ctx, control.ReloadOptions{}) // the log has it
+}
+
+// Reload puts the policy that the file has now in force, all of it or, with an
+// error, nothing. See [control.Gateway].
+func (g *gateway) Reload(ctx context.Context, opts control.ReloadOptions) (control.ReloadResult, error) {
+	g.changing.Lock()
+	defer g.changing.Unlock()
+	notify(g.log, "RELOADING=1\n"+daemon.SdNotifyMonotonicUsec())
+	defer notify(g.log, daemon.SdNotifyReady)
+	begun := time.Now()
+	u, err := g.prepare()
+	var changes []string
+	if err == nil {
+		changes, err = g.weigh(u, opts.Force)
+	}
+	if err == nil {
+		err = ctx.Err() // nobody waits any more, and nothing has changed yet
+	}
+	if err == nil {
+		err = g.apply(u)
+	}
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.reloaded = &control.ReloadStatus{Time: begun, OK: err == nil}
+	if err != nil {
+		g.reloaded.Error = err.Error()
+		g.log.Error("reload refused: the old policy stays in force", zap.Strings("problems", problemsOf(err)), zap.Int("generation", g.generation))
+		return control.ReloadResult{}, refusal(err)
+	}
+	g.level.SetLevel(zapLevel(u.cfg.Log.Level))
+	g.log.Info("reloaded", zap.Int("generation", g.generation), zap.Int("pools", len(u.cfg.Policy.Pools)), zap.Strings("changes", changes))
+	return control.ReloadResult{Generation: g.generation, Took: time.Since(begun).Seconds(), Changes: changes}, nil
+}
+
+// prepare reads the file and builds everything that could fail.
+func (g *gateway) prepare() (*update, error) {
+	cfg, err := loadConfig(g.path)
+	if err != nil {
+		return nil, err
+	}
+	keys := g.cfg.RestartKeys(cfg)
+	if g.cfg.Forwarding.Capture == config.CaptureSMTP && !slices.Equal(g.cfg.Policy.Ports, cfg.Policy.Ports) {
+		keys = append(keys, "policy.ports") // there they are routing rules as well
+	}
+	if len(keys) > 0 {
+		return nil, fmt.Errorf("%s cannot change while op25b runs: put the old value back, or restart op25b", strings.Join(keys, ", "))
+	}
+	spec := filterSpec(cfg)
+	policy, err := filter.Compile(spec)
+	if err != nil {
+		return nil, err
+	}
+	guard, err := tunnelGuard(spec)
+	return &update{cfg, policy, guard}, err
+}
+
+// weigh says what changes, and refuses what looks like a list that was cut off.
+func (g *gateway) weigh(u *update, force bool) (changes []string, err error) {
+	old, next := g.policy.Size(), u.policy.Size()
+	const half = 2
+	if !force && (next.IPv4 < old.IPv4/half || next.IPv6 < old.IPv6/half) {
+		return nil, &control.Refusal{
+			Problems: []string{fmt.Sprintf("less than half of the addresses that are refused port 25 would be left: "+
+				"%.0f of %.0f IPv4 addresses, %.0f of %.0f IPv6 /64 networks", next.IPv4, old.IPv4, next.IPv6, old.IPv6)},
+			Fix: "if that is what you want, type: op25b reload --force",
+		}
+	}
+	return changesOf(filter.DiffPolicies(g.policy, u.policy)), nil
+}
+
+// apply puts an update in force. The guard comes first: it is the one that may fail.
+func (g *gateway) apply(u *update) error {
+	d := g.dataPath()
+	if d != nil {
+		if err := d.host.SetGuard(u.guard); err != nil {
+			return err
+		}
+		d.router.SetPolicy(u.policy)
+	}
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.cfg, g.policy, g.probe = u.cfg, u.policy, newProbe(u.cfg, u.policy)
+	g.generation++
+	g.loaded = time.Now()
+	return nil
+}
+
+// changesOf says in words what a new policy changes.
+func changesOf(d filter.Diff) []string {
+	var changes []string
+	say := func(n int, one, many string) {
+		switch {
+		case n == 1:
+			changes = append(changes, "1 "+one)
+		case n > 1:
+			changes = append(changes, fmt.Sprintf("%d %s", n, many))
+		}
+	}
+	say(d.BecomeDynamic, "prefix becomes dynamic", "prefixes become dynamic")
+	say(d.BecomeStatic, "prefix becomes static", "prefixes become static")
+	say(d.AddedDynamic, "dynamic prefix is added", "dynamic prefixes are added")
+	say(d.AddedStatic, "static prefix is added", "static prefixes are added")
+	say(d.RemovedDynamic, "dynamic prefix is removed", "dynamic prefixes are removed")
+	say(d.RemovedStatic, "static prefix is removed", "static prefixes are removed")
+	say(d.Answered, "dynamic prefix gets another response", "dynamic prefixes get another response")
+	say(d.AddedRelays, "relay prefix is added", "relay prefixes are added")
+	say(d.RemovedRelays, "relay prefix is removed", "relay prefixes are removed")
+	for _, port := range d.AddedPorts {
+		changes = append(changes, fmt.Sprintf("port %d becomes blocked", port))
+	}
+	for _, port := range d.RemovedPorts {
+		changes = append(changes, fmt.Sprintf("port %d is no longer blocked", port))
+	}
+	return changes
+}
+
+// refusal is what a client of the control socket gets of an error.
+func refusal(err error) error {
+	if errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled) || errors.As(err, new(*control.Refusal)) {
+		return err
+	}
+	return &control.Refusal{Problems: problemsOf(err)}
+}
+
+// problemsOf returns the lines of an error, each a mistake of its own.
+func problemsOf(err error) []string {
+	var problems config.Problems
+	if !errors.As(err, &problems) {
+		return strings.Split(err.Error(), "\n")
+	}
+	lines := make([]string, 0, len(problems))
+	for _, p := range problems {
+		lines = append(lines, p.String())
+	}
+	return lines
+}

@@ -1,0 +1,161 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"encoding/hex"
+	"fmt"
+	"maps"
+	"os"
+	"slices"
+	"time"
+
+	"op25b/control"
+	"op25b/filter"
+	"op25b/stack"
+)
+
+// Status says how the gateway is. See [control.Gateway].
+func (g *gateway) Status() control.Status {
+	stats := g.stats()
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	version := buildVersion()
+	size := g.policy.Size()
+	s := control.Status{
+		Version: version.Version, Revision: version.Revision, PID: os.Getpid(), Started: g.started,
+		State: g.state, Problems: g.problems(time.Now()),
+		Policy: control.PolicyStatus{
+			Generation: g.generation, Loaded: g.loaded, File: g.path, Pools: len(g.cfg.Policy.Pools),
+			Prefixes: size.Prefixes, DynamicPrefixes: size.DynamicPrefixes, Ports: g.cfg.Policy.Ports,
+		},
+		Reload:  g.reloaded,
+		Capture: string(g.cfg.Forwarding.Capture), ReturnPath: string(g.cfg.Forwarding.ReturnPath), OnExit: string(g.cfg.Forwarding.OnExit),
+		Packets: packetCounts(&stats), Drops: dropCounts(&stats), Refused: stats.Refused(),
+		Errors: maps.Clone(g.past.errors), Healed: g.past.healed,
+	}
+	if len(s.Problems) > 0 && s.State == control.StateOK {
+		s.State = control.StateDegraded
+	}
+	if g.data != nil {
+		g.data.report(&s, g.progress)
+	}
+	return s
+}
+
+// report adds what one data path knows.
+func (d *dataPath) report(s *control.Status, progress []stack.Progress) {
+	for dir, role := range map[filter.Direction]control.Role{filter.Outbound: control.RoleSubscriber, filter.Inbound: control.RoleUpstream} {
+		p := d.ports[dir]
+		granted, _ := p.Offload()
+		s.Interfaces = append(s.Interfaces, control.InterfaceStatus{
+			Name: p.Name(), Role: role, MTU: p.MTU(), Queues: len(p.Queues()), Offload: granted.String(), IOUring: d.batch, Adopted: p.Adopted(),
+		})
+	}
+	slices.SortFunc(s.Interfaces, func(a, b control.InterfaceStatus) int {
+		if a.Role == control.RoleSubscriber {
+			return -1
+		}
+		return 1
+	})
+	for _, w := range progress {
+		s.Workers = append(s.Workers, control.WorkerStatus{
+			Direction: w.Direction.String(), Queue: w.Lane, Frames: w.Frames, Octets: w.Octets,
+			Progress: w.Moved, Stalled: time.Since(w.Moved) > stall+beat,
+		})
+	}
+	if s.Errors == nil {
+		s.Errors = map[string]uint64{}
+	}
+	for class, n := range d.router.Errors() {
+		s.Errors[class] += n
+	}
+	_, healed := d.host.Trouble()
+	s.Healed += healed
+	last, total := d.router.Panics()
+	s.PanicsTotal = total
+	for _, p := range slices.Backward(last) {
+		s.Panics = append(s.Panics, control.PanicStatus{
+			Time: p.Time, Direction: p.Direction.String(), Reason: p.What, Packet: hex.EncodeToString(p.Packet),
+		})
+	}
+}
+
+// problems are what is wrong now, each since it was first seen. g.mu is held.
+func (g *gateway) problems(now time.Time) []control.Problem {
+	var found []control.Problem
+	say := func(what, effect, fix string) {
+		found = append(found, control.Problem{What: what, Effect: effect, Fix: fix})
+	}
+	const reportIt = "report it, with what `op25b status --json` has under panics"
+	if g.lost != nil {
+		say("packets do not flow through op25b: "+g.lost.Error(),
+			"the kernel forwards by itself; "+remainsWhileLost(string(g.cfg.Forwarding.OnExit)),
+			"nothing, if somebody is at work on the interfaces: it is tried again every few seconds; else see the log")
+	}
+	if g.data != nil {
+		if trouble, _ := g.data.host.Trouble(); trouble != nil {
+			say(trouble.Error(), "subscribers' traffic may bypass op25b or stop", "put the machine right; `op25b check --live` says what op25b needs")
+		}
+		if last, total := g.data.router.Panics(); len(last) > 0 && now.Sub(last[len(last)-1].Time) < time.Hour {
+			say(fmt.Sprintf("%d packets could not be handled because of a fault of op25b", total), "those packets are lost, others flow", reportIt)
+		}
+	}
+	if g.stalled {
+		say("a worker has packets and does not get on", "a part of the subscribers' traffic waits",
+			"nothing: op25b ends by itself if it lasts, and the kernel forwards then; see the log")
+	}
+	if g.reloaded != nil && !g.reloaded.OK {
+		say("the last reload was refused: "+g.reloaded.Error, "the policy from before is in force", "correct "+g.path+" and type: op25b reload")
+	}
+	since := map[string]time.Time{}
+	for i := range found {
+		p := &found[i]
+		p.Since = now
+		if first, known := g.since[p.What]; known {
+			p.Since = first
+		}
+		since[p.What] = p.Since
+	}
+	g.since = since
+	return found
+}
+
+func remainsWhileLost(onExit string) string {
+	switch onExit {
+	case "forward":
+		return "blocked ports are open"
+	case "blackhole":
+		return "nothing is forwarded"
+	default:
+		return "blocked ports stay shut"
+	}
+}
+
+// packetCounts has frames, octets and fates by direction.
+func packetCounts(s *stack.Stats) map[string]map[string]uint64 {
+	all := map[string]map[string]uint64{}
+	for d := range filter.NumDirections {
+		counts := map[string]uint64{"frames": s.Frames[d], "octets": s.Octets[d]}
+		for f := range stack.NumFates {
+			counts[f.String()] = s.Fates[d][f]
+		}
+		all[d.String()] = counts
+	}
+	return all
+}
+
+// dropCounts has what was dropped by verdict, by direction and reason.
+func dropCounts(s *stack.Stats) map[string]map[string]uint64 {
+	all := map[string]map[string]uint64{}
+	for d := range filter.NumDirections {
+		counts := map[string]uint64{}
+		for r := range filter.NumReasons {
+			if n := s.Verdicts[d][filter.Drop][r]; n > 0 {
+				counts[r.String()] = n
+			}
+		}
+		all[d.String()] = counts
+	}
+	return all
+}
