@@ -45,6 +45,11 @@ type LendOptions struct {
 	To string `json:"to"`
 }
 
+// LendResult is how many messages were sent.
+type LendResult struct {
+	Queues int `json:"queues"`
+}
+
 // HandoverVersion is the version of [Handover] that this program writes.
 const HandoverVersion = 1
 

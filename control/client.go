@@ -44,8 +44,10 @@ func (c *Client) Reload(ctx context.Context, opts ReloadOptions) (ReloadResult, 
 }
 
 // Lend makes the gateway send copies of its interfaces' queues to a socket.
-func (c *Client) Lend(ctx context.Context, to string) error {
-	return c.ask(ctx, http.MethodPost, "/v1/lend", LendOptions{To: to}, &struct{}{})
+func (c *Client) Lend(ctx context.Context, to string) (LendResult, error) {
+	var r LendResult
+	err := c.ask(ctx, http.MethodPost, "/v1/lend", LendOptions{To: to}, &r)
+	return r, err
 }
 
 // Yield makes the gateway hand its interfaces to the calling process and end.

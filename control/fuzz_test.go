@@ -39,7 +39,7 @@ func FuzzRequest(f *testing.F) {
 				reloaded = true
 				return ReloadResult{}, nil
 			},
-			lend:  func(context.Context, string) error { lent = true; return nil },
+			lend:  func(context.Context, string) (LendResult, error) { lent = true; return LendResult{}, nil },
 			yield: func(context.Context, Peer) (Handover, error) { yielded = true; return Handover{}, nil },
 		}}
 		w := httptest.NewRecorder()

@@ -71,7 +71,8 @@ func (s *Server) answerLend(ctx context.Context, body []byte, _ *Peer) (any, err
 	if err := decode(body, &opts); err != nil {
 		return nil, err
 	}
-	return &struct{}{}, s.gateway.Lend(ctx, opts.To)
+	result, err := s.gateway.Lend(ctx, opts.To)
+	return &result, err
 }
 
 func (s *Server) answerYield(ctx context.Context, body []byte, peer *Peer) (any, error) {

@@ -56,7 +56,7 @@ func TestRequests(t *testing.T) {
 			return Status{}
 		},
 		reload: func(context.Context, ReloadOptions) (ReloadResult, error) { return ReloadResult{}, fault },
-		lend:   func(context.Context, string) error { return fault },
+		lend:   func(context.Context, string) (LendResult, error) { return LendResult{Queues: 4}, fault },
 		yield:  func(context.Context, Peer) (Handover, error) { return Handover{}, fault },
 	})
 	big := strings.Repeat(" ", mostBody) + "{}"
@@ -78,7 +78,7 @@ func TestRequests(t *testing.T) {
 		{"failed", request("POST", "/v1/reload", ""), errors.New("it broke"), 500, `"error":"it broke"`},
 		{"not in time", request("POST", "/v1/reload", ""), context.DeadlineExceeded, 504, "not ready in time"},
 		{"ending", request("POST", "/v1/reload", ""), context.Canceled, 503, "is ending"},
-		{"lend", request("POST", "/v1/lend", `{"to":"@s"}`), nil, 200, "{}"},
+		{"lend", request("POST", "/v1/lend", `{"to":"@s"}`), nil, 200, `"queues":4`},
 		{"lend failed", request("POST", "/v1/lend", `{"to":"@s"}`), errors.New("it broke"), 500, ""},
 		{"lend not in time", request("POST", "/v1/lend", `{"to":"@s"}`), context.DeadlineExceeded, 504, ""},
 		{"lend, ending", request("POST", "/v1/lend", `{"to":"@s"}`), context.Canceled, 503, ""},
@@ -238,7 +238,7 @@ func TestDescription(t *testing.T) {
 	t.Parallel()
 	d := describe(t)
 	c := &comparison{t: t, schemas: d.Components.Schemas, seen: map[string]bool{"YieldOptions": true, "Counts": true}}
-	for _, v := range []any{Status{}, ReloadOptions{}, ReloadResult{}, LendOptions{}, Handover{}, Error{}} {
+	for _, v := range []any{Status{}, ReloadOptions{}, ReloadResult{}, LendOptions{}, LendResult{}, Handover{}, Error{}} {
 		c.named(reflect.TypeOf(v))
 	}
 	for name := range d.Components.Schemas {

@@ -38,7 +38,7 @@ type Gateway interface {
 	Reload(ctx context.Context, opts ReloadOptions) (ReloadResult, error)
 	// Lend sends copies of the interfaces' queues to a successor, and changes
 	// nothing: packets go to whoever reads first.
-	Lend(ctx context.Context, to string) error
+	Lend(ctx context.Context, to string) (LendResult, error)
 	// Yield hands the interfaces to a successor that reads their queues
 	// already; the process ends afterwards. If ctx ends before the gateway has let
 	// go, it goes on as before and returns an error.

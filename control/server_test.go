@@ -25,7 +25,7 @@ func TestMain(m *testing.M) {
 type fake struct {
 	status func() Status
 	reload func(context.Context, ReloadOptions) (ReloadResult, error)
-	lend   func(context.Context, string) error
+	lend   func(context.Context, string) (LendResult, error)
 	yield  func(context.Context, Peer) (Handover, error)
 }
 
@@ -43,9 +43,9 @@ func (f *fake) Reload(ctx context.Context, opts ReloadOptions) (ReloadResult, er
 	return f.reload(ctx, opts)
 }
 
-func (f *fake) Lend(ctx context.Context, to string) error {
+func (f *fake) Lend(ctx context.Context, to string) (LendResult, error) {
 	if f.lend == nil {
-		return nil
+		return LendResult{}, nil
 	}
 	return f.lend(ctx, to)
 }
@@ -103,9 +103,9 @@ func TestAskAndSteer(t *testing.T) {
 	var successor Peer
 	var lentTo string
 	start(t, Options{Path: path}, &fake{
-		lend: func(_ context.Context, to string) error {
+		lend: func(_ context.Context, to string) (LendResult, error) {
 			lentTo = to
-			return nil
+			return LendResult{Queues: 4}, nil
 		},
 		yield: func(_ context.Context, p Peer) (Handover, error) {
 			successor = p
@@ -126,8 +126,8 @@ func TestAskAndSteer(t *testing.T) {
 	if _, err := c.Reload(ctx, ReloadOptions{}); !errors.As(err, &refusal) || len(refusal.Problems) != 2 || refusal.Fix != "do" {
 		t.Errorf("refused reload: %v", err)
 	}
-	if err := c.Lend(ctx, "@successor"); err != nil || lentTo != "@successor" {
-		t.Errorf("lend: to %q, %v", lentTo, err)
+	if r, err := c.Lend(ctx, "@successor"); err != nil || r.Queues != 4 || lentTo != "@successor" {
+		t.Errorf("lend: %+v to %q, %v", r, lentTo, err)
 	}
 	if r, err := c.Reload(ctx, ReloadOptions{Force: true}); err != nil || r.Generation != 3 || r.Took != 0.5 || len(r.Changes) != 1 {
 		t.Errorf("reload: %+v, %v", r, err)

@@ -57,7 +57,7 @@ func BenchmarkGateway(b *testing.B) {
 	}
 }
 
-func benchSetting(b *testing.B, variable string, fallback int) int {
+func benchSetting(b testing.TB, variable string, fallback int) int {
 	b.Helper()
 	value := os.Getenv(variable)
 	if value == "" {

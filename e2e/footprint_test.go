@@ -210,7 +210,7 @@ func exchange(b *testing.B, n *lab.Network, found *samples, name string, rate fl
 }
 
 // droppedAtTUN returns how many packets the gateway did not fetch in time.
-func droppedAtTUN(b *testing.B, n *lab.Network) (dropped float64) {
+func droppedAtTUN(b testing.TB, n *lab.Network) (dropped float64) {
 	b.Helper()
 	links, err := n.Gateway.Netlink().LinkList()
 	if err != nil {

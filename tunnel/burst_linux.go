@@ -5,6 +5,7 @@ package tunnel
 import (
 	"errors"
 	"fmt"
+	"runtime"
 	"syscall"
 	"unsafe"
 
@@ -49,6 +50,8 @@ const (
 // CanBatch returns why frames cannot be read and written many at once here, or nil
 // if they can.
 func CanBatch() error {
+	runtime.LockOSThread() // the ring is this thread's
+	defer runtime.UnlockOSThread()
 	q, err := newQueue(-1)
 	if err != nil {
 		return err

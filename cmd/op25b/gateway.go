@@ -289,14 +289,15 @@ func (g *gateway) Yield(ctx context.Context, successor control.Peer) (control.Ha
 var errNoDataPath = errors.New("the interfaces are gone at the moment, and are being made anew: try again")
 
 // Lend sends copies of the queues to a socket where a successor waits for them.
-func (g *gateway) Lend(_ context.Context, address string) error {
+func (g *gateway) Lend(_ context.Context, address string) (control.LendResult, error) {
 	g.changing.Lock()
 	defer g.changing.Unlock()
 	d := g.dataPath()
 	if d == nil {
-		return errNoDataPath
+		return control.LendResult{}, errNoDataPath
 	}
-	return sendQueues(address, d.ports[:]...)
+	sent, err := sendQueues(address, d.ports[:]...)
+	return control.LendResult{Queues: sent}, err
 }
 
 func (h *history) add(d *dataPath) {

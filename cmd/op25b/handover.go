@@ -65,8 +65,7 @@ func (p *predecessor) queues(cfg *config.Config, log *zap.Logger) (map[string][]
 	return kept, nil
 }
 
-// borrow waits for copies of the queues on a socket of its own, whose name nobody
-// can guess.
+// borrow receives copies of the queues on a socket whose name nobody can guess.
 func (p *predecessor) borrow() ([]*os.File, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), handoverTime)
 	defer cancel()
@@ -76,47 +75,72 @@ func (p *predecessor) borrow() ([]*os.File, error) {
 		return nil, fmt.Errorf("wait for the queues: %w", err)
 	}
 	defer conn.Close()
-	sent := make(chan error, 1)
+	announced := 0
+	lent := make(chan error, 1)
 	go func() {
-		err := p.client.Lend(ctx, address.Name)
-		_ = conn.SetReadDeadline(time.Now()) // everything is in the socket by now
-		sent <- err
+		result, err := p.client.Lend(ctx, address.Name)
+		announced = result.Queues
+		lent <- errors.Join(err, endOfFiles(address))
 	}()
-	var files []*os.File
-	for {
-		more, err := receiveFiles(conn)
-		if errors.Is(err, os.ErrDeadlineExceeded) {
-			break
-		}
-		if err != nil {
-			return nil, errors.Join(err, <-sent)
-		}
-		files = append(files, more...)
+	files, err := receiveFiles(conn)
+	if err := errors.Join(err, <-lent); err != nil {
+		return nil, err
 	}
-	return files, <-sent
-}
-
-// receiveFiles reads one message and the files that come with it.
-func receiveFiles(conn *net.UnixConn) ([]*os.File, error) {
-	text, control := make([]byte, 4096), make([]byte, unix.CmsgSpace(4))
-	n, size, flags, _, err := conn.ReadMsgUnix(text, control)
-	if err != nil {
-		return nil, fmt.Errorf("receive a queue: %w", err)
-	}
-	messages, err := unix.ParseSocketControlMessage(control[:size])
-	if err != nil || len(messages) != 1 || flags&unix.MSG_CTRUNC != 0 {
-		return nil, errors.New("receive a queue: a message without one")
-	}
-	fds, err := unix.ParseUnixRights(&messages[0])
-	if err != nil {
-		return nil, fmt.Errorf("receive a queue: %w", err)
-	}
-	var files []*os.File
-	for _, fd := range fds {
-		unix.CloseOnExec(fd)
-		files = append(files, os.NewFile(uintptr(fd), string(text[:n])))
+	if len(files) != announced {
+		return nil, fmt.Errorf("%d of %d queues arrived", len(files), announced)
 	}
 	return files, nil
+}
+
+// endOfFiles sends a message without a file. It arrives behind all others.
+func endOfFiles(address *net.UnixAddr) error {
+	conn, err := net.DialUnix("unixgram", nil, address)
+	if err != nil {
+		return fmt.Errorf("end the queues: %w", err)
+	}
+	defer conn.Close()
+	if _, err := conn.Write([]byte{0}); err != nil {
+		return fmt.Errorf("end the queues: %w", err)
+	}
+	return nil
+}
+
+// receiveFiles returns what comes before a message without a file.
+func receiveFiles(conn *net.UnixConn) (files []*os.File, err error) {
+	text, control := make([]byte, 4096), make([]byte, unix.CmsgSpace(4))
+	for {
+		n, size, flags, _, err := conn.ReadMsgUnix(text, control)
+		if err != nil {
+			return files, fmt.Errorf("receive a queue: %w", err)
+		}
+		if size == 0 {
+			return files, nil
+		}
+		fds, err := rights(control[:size])
+		if err != nil || flags&unix.MSG_CTRUNC != 0 {
+			return files, fmt.Errorf("receive a queue: a message that is none: %w", err)
+		}
+		for _, fd := range fds {
+			unix.CloseOnExec(fd)
+			files = append(files, os.NewFile(uintptr(fd), string(text[:n])))
+		}
+	}
+}
+
+func rights(control []byte) ([]int, error) {
+	messages, err := unix.ParseSocketControlMessage(control)
+	if err != nil {
+		return nil, err
+	}
+	var all []int
+	for i := range messages {
+		fds, err := unix.ParseUnixRights(&messages[i])
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, fds...)
+	}
+	return all, nil
 }
 
 // yield has the predecessor stop. From then on this process is the gateway, and the

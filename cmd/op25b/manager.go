@@ -5,9 +5,9 @@ package main
 import (
 	"errors"
 	"fmt"
-	"net"
 	"os"
 	"strconv"
+	"time"
 
 	"github.com/coreos/go-systemd/v22/activation"
 	"github.com/coreos/go-systemd/v22/daemon"
@@ -34,28 +34,36 @@ func storeQueues(log *zap.Logger, ports ...*tunnel.Port) {
 	if address == "" {
 		return
 	}
-	if err := sendQueues(address, ports...); err != nil {
+	if _, err := sendQueues(address, ports...); err != nil {
 		log.Warn("the service manager does not keep the interfaces: what waits in them is lost in a crash", zap.Error(err))
 	}
 }
 
+// sendTime is how long whoever gets a queue may take to make room for it.
+const sendTime = 2 * time.Second
+
 // sendQueues sends a copy of each queue to a socket as the fd store of systemd wants
 // it: a message for each, with a name to tell it from the others.
-func sendQueues(address string, ports ...*tunnel.Port) error {
-	conn, err := net.DialUnix("unixgram", nil, &net.UnixAddr{Name: address, Net: "unixgram"})
+func sendQueues(address string, ports ...*tunnel.Port) (sent int, err error) {
+	socket, err := unix.Socket(unix.AF_UNIX, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
 	if err != nil {
-		return fmt.Errorf("send queues: %w", err)
+		return 0, fmt.Errorf("send queues: %w", err)
 	}
-	defer conn.Close()
+	defer unix.Close(socket)
+	limit := unix.NsecToTimeval(sendTime.Nanoseconds())
+	if err := unix.SetsockoptTimeval(socket, unix.SOL_SOCKET, unix.SO_SNDTIMEO, &limit); err != nil {
+		return 0, fmt.Errorf("send queues: %w", err)
+	}
 	for _, p := range ports {
 		for i, fd := range p.Descriptors() {
 			state := fmt.Sprintf("FDSTORE=1\nFDNAME=%s.%d", p.Name(), i)
-			if _, _, err := conn.WriteMsgUnix([]byte(state), unix.UnixRights(fd), nil); err != nil {
-				return fmt.Errorf("send queue %d of %s: %w", i, p.Name(), err)
+			if err := unix.Sendmsg(socket, []byte(state), unix.UnixRights(fd), &unix.SockaddrUnix{Name: address}, 0); err != nil {
+				return sent, fmt.Errorf("send queue %d of %s: %w", i, p.Name(), err)
 			}
+			sent++
 		}
 	}
-	return nil
+	return sent, nil
 }
 
 // keptQueues are those that the service manager has kept for this process, by the

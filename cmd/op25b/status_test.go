@@ -32,7 +32,9 @@ func (a *answers) Reload(_ context.Context, opts control.ReloadOptions) (control
 	return a.result, a.err
 }
 
-func (a *answers) Lend(context.Context, string) error { return a.err }
+func (a *answers) Lend(context.Context, string) (control.LendResult, error) {
+	return control.LendResult{}, a.err
+}
 
 func (a *answers) Yield(context.Context, control.Peer) (control.Handover, error) {
 	return control.Handover{}, a.err

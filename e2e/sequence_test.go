@@ -1,0 +1,246 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package e2e
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"net/netip"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"op25b/lab"
+)
+
+// sequence is a stream of datagrams with numbers, both ways between the dynamic
+// subscriber and a host on the Internet, of which each must arrive once.
+type sequence struct {
+	ways [2]*sequenceWay
+}
+
+// sequenceWay is one direction.
+type sequenceWay struct {
+	name       string
+	stop, quit atomic.Bool // the sender; the receiver
+	ended      chan error
+	sent       atomic.Uint64
+	seen       []uint8 // by number: how often it arrived
+	late       int     // arrived behind a higher number
+}
+
+// sendSequence sends rate datagrams a second each way until the count is taken.
+func sendSequence(t testing.TB, n *lab.Network, rate float64) *sequence {
+	t.Helper()
+	a := lab.IPv4.Addrs()
+	s := &sequence{}
+	for i, way := range []struct {
+		name     string
+		from, to *lab.Node
+		target   netip.Addr
+	}{{"outbound", n.Dynamic, n.Internet, a.Internet}, {"inbound", n.Internet, n.Dynamic, a.Dynamic}} {
+		s.ways[i] = newSequenceWay(t, way.name, way.from, way.to, at(way.target, portSequence), rate)
+	}
+	return s
+}
+
+// portSequence is where the datagrams go.
+const portSequence = 4040
+
+func newSequenceWay(t testing.TB, name string, from, to *lab.Node, target netip.AddrPort, rate float64) *sequenceWay {
+	t.Helper()
+	w := &sequenceWay{name: name, ended: make(chan error, 2)}
+	bound := make(chan error, 1)
+	go func() { w.ended <- to.Do(func() error { return w.receive(target, bound) }) }()
+	if err := <-bound; err != nil {
+		t.Fatal(err)
+	}
+	go func() { w.ended <- from.Do(func() error { return w.send(target, rate) }) }()
+	t.Cleanup(func() {
+		w.stop.Store(true)
+		w.quit.Store(true)
+	})
+	return w
+}
+
+// send keeps to the rate and does not make up for what the machine kept it from.
+func (w *sequenceWay) send(to netip.AddrPort, rate float64) error {
+	defer preciseSleep()()
+	fd, err := blockingSocket()
+	if err != nil {
+		return err
+	}
+	defer unix.Close(fd)
+	if err := unix.Connect(fd, socketAddress(to)); err != nil {
+		return fmt.Errorf("connect: %w", err)
+	}
+	gap := time.Duration(float64(time.Second) / rate)
+	message := make([]byte, 8)
+	for due := monotonic(); !w.stop.Load(); {
+		now := monotonic()
+		if now < due {
+			sleep(due - now)
+			continue
+		}
+		binary.BigEndian.PutUint64(message, w.sent.Load())
+		switch _, err := unix.Write(fd, message); {
+		case err == nil:
+			w.sent.Add(1)
+		case !nothingCame(err) && !errors.Is(err, unix.ECONNREFUSED):
+			return fmt.Errorf("send: %w", err)
+		}
+		if due += gap; now-due > 10*gap {
+			due = now
+		}
+	}
+	return nil
+}
+
+func (w *sequenceWay) receive(here netip.AddrPort, bound chan<- error) error {
+	fd, err := blockingSocket()
+	if err == nil {
+		defer unix.Close(fd)
+		const room = 64 << 20 // octets: nothing is lost here while others have the processor
+		err = errors.Join(unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_RCVBUFFORCE, room), unix.Bind(fd, socketAddress(here)))
+	}
+	bound <- err
+	if err != nil {
+		return err
+	}
+	message := make([]byte, 16)
+	for !w.quit.Load() {
+		n, err := unix.Read(fd, message)
+		switch {
+		case err == nil && n == 8:
+			w.note(binary.BigEndian.Uint64(message))
+		case err != nil && !nothingCame(err):
+			return fmt.Errorf("receive: %w", err)
+		}
+	}
+	return nil
+}
+
+func (w *sequenceWay) note(number uint64) {
+	if number < uint64(len(w.seen)) {
+		w.late++
+	}
+	for uint64(len(w.seen)) <= number {
+		w.seen = append(w.seen, 0)
+	}
+	if w.seen[number] < 255 {
+		w.seen[number]++
+	}
+}
+
+// tally is what became of the datagrams of one direction.
+type tally struct {
+	name                         string
+	sent, lost, duplicated, late int
+	gaps                         []int // how many were lost in a row
+}
+
+func (c tally) String() string {
+	return fmt.Sprintf("%s: %d sent, %d lost %v, %d twice, %d behind a later one", c.name, c.sent, c.lost, c.gaps, c.duplicated, c.late)
+}
+
+// count ends the stream and waits for what is on its way.
+func (s *sequence) count(t testing.TB) []tally {
+	t.Helper()
+	for _, w := range s.ways {
+		w.stop.Store(true)
+	}
+	time.Sleep(2 * overdue)
+	var all []tally
+	for _, w := range s.ways {
+		w.quit.Store(true)
+		for range cap(w.ended) {
+			if err := <-w.ended; err != nil {
+				t.Fatalf("%s datagrams: %v", w.name, err)
+			}
+		}
+		all = append(all, w.tally())
+	}
+	return all
+}
+
+func (w *sequenceWay) tally() tally {
+	c := tally{name: w.name, sent: int(w.sent.Load()), late: w.late} //nolint:gosec // a count
+	gap := 0
+	for i := range c.sent {
+		times := uint8(0)
+		if i < len(w.seen) {
+			times = w.seen[i]
+		}
+		switch {
+		case times == 0:
+			gap++
+			c.lost++
+			continue
+		case times > 1:
+			c.duplicated++
+		}
+		if gap > 0 {
+			c.gaps, gap = append(c.gaps, gap), 0
+		}
+	}
+	return c
+}
+
+// doorman tries port 25 of the mail server from the dynamic subscriber, each
+// millisecond if it is answered at once, and fails the test if that ever opens.
+type doorman struct {
+	stop                       atomic.Bool
+	ended                      chan error
+	refused, unanswered, other int
+}
+
+func startDoorman(t testing.TB, n *lab.Network) *doorman {
+	t.Helper()
+	d := &doorman{ended: make(chan error, 1)}
+	to := at(lab.IPv4.Addrs().MX, lab.PortSMTP)
+	go func() { d.ended <- n.Dynamic.Do(func() error { return d.knock(to) }) }()
+	t.Cleanup(func() { d.stop.Store(true) })
+	return d
+}
+
+func (d *doorman) knock(to netip.AddrPort) error {
+	for ; !d.stop.Load(); time.Sleep(time.Millisecond) {
+		fd, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+		if err != nil {
+			return fmt.Errorf("open socket: %w", err)
+		}
+		limit := unix.NsecToTimeval((100 * time.Millisecond).Nanoseconds())
+		err = unix.SetsockoptTimeval(fd, unix.SOL_SOCKET, unix.SO_SNDTIMEO, &limit)
+		if err == nil {
+			err = unix.Connect(fd, socketAddress(to))
+		}
+		_ = unix.Close(fd)
+		switch {
+		case err == nil:
+			return errors.New("port 25 is open")
+		case errors.Is(err, unix.ECONNREFUSED):
+			d.refused++
+		case errors.Is(err, unix.EINPROGRESS), errors.Is(err, unix.EALREADY):
+			d.unanswered++
+		default:
+			d.other++
+		}
+	}
+	return nil
+}
+
+// end fails the test if port 25 was open at any time, or never asked for.
+func (d *doorman) end(t testing.TB) {
+	t.Helper()
+	d.stop.Store(true)
+	if err := <-d.ended; err != nil {
+		t.Error(err)
+	}
+	if d.refused == 0 {
+		t.Error("port 25 was never refused")
+	}
+	t.Logf("port 25: %d times refused, %d times no answer within 100 ms, %d times something else", d.refused, d.unanswered, d.other)
+}
