@@ -132,33 +132,26 @@ func (p *Policy) addRelays(relays []Relay) (err error) {
 // compileTable makes a table of the prefixes of pools, or of relays: those of
 // names[i] have i as their id. kind says in errors which.
 func compileTable(kind string, names []string, prefixes [][]netip.Prefix) (table, error) {
+	total := 0
+	for _, list := range prefixes {
+		total += len(list)
+	}
 	var errs []error
-	var entries []entry
-	for i, name := range names {
-		more, err := checkedEntries(fmt.Sprintf("compile %s %q", kind, name), prefixes[i], i)
-		errs = append(errs, err)
-		entries = append(entries, more...)
+	entries := make([]entry, 0, total)
+	for i, list := range prefixes {
+		for _, prefix := range list {
+			if err := checkPrefix(prefix); err != nil {
+				errs = append(errs, fmt.Errorf("compile %s %q: %w", kind, names[i], err))
+				continue
+			}
+			entries = append(entries, entry{prefix, uint16(i)}) //nolint:gosec // bounded by limit
+		}
 	}
 	t, twice := newTable(entries)
 	for _, e := range twice {
 		errs = append(errs, fmt.Errorf("compile %s %q: %s is in %s %q already", kind, names[e[1].id], e[1].prefix, kind, names[e[0].id]))
 	}
 	return t, errors.Join(errs...)
-}
-
-// checkedEntries makes entries of the prefixes that can be looked up; doing says
-// in errors what they are for.
-func checkedEntries(doing string, prefixes []netip.Prefix, id int) ([]entry, error) {
-	entries := make([]entry, 0, len(prefixes))
-	var errs []error
-	for _, prefix := range prefixes {
-		if err := checkPrefix(prefix); err != nil {
-			errs = append(errs, fmt.Errorf("%s: %w", doing, err))
-			continue
-		}
-		entries = append(entries, entry{prefix, uint16(id)}) //nolint:gosec // bounded by limit
-	}
-	return entries, errors.Join(errs...)
 }
 
 func (p Pool) class() class {

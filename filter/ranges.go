@@ -2,59 +2,46 @@
 
 package filter
 
-import (
-	"fmt"
+import "go4.org/netipx"
 
-	"go4.org/netipx"
-)
-
-// Refused returns the sources to which spec's blocked ports are closed, with
-// longest-prefix matching resolved into plain ranges, for something that has no
+// Refused returns the sources to which the blocked ports are closed, with
+// longest-prefix matching resolved into ranges, for something that has no
 // longest-prefix matching: the kernel's guard. With source validation it is
 // every address but those of static pools, since a forged source is no reason
-// to open a port.
-func (s *Spec) Refused() (*netipx.IPSet, error) {
-	var entries []entry
-	var static []bool
-	for i, pool := range s.Pools {
-		static = append(static, pool.Static)
-		more, err := checkedEntries(fmt.Sprintf("build address set: pool %q", pool.Name), pool.Prefixes, i)
-		if err != nil {
-			return nil, err
+// to open a port. The ranges are sorted, IPv4 first, and no two touch.
+func (p *Policy) Refused() []netipx.IPRange {
+	return p.pools.ranges(func(s span) bool {
+		if s.prefix == none {
+			return p.validateSource
 		}
-		entries = append(entries, more...)
-	}
-	pools, _ := newTable(entries) // what is there twice is for Compile to refuse
-	var b netipx.IPSetBuilder
-	for f := range pools.families {
-		pools.families[f].each(func(r span, last key) {
-			refused := s.ValidateSource
-			if r.prefix != none {
-				refused = !static[r.id]
+		return p.classes[s.id] != classStatic
+	})
+}
+
+// Reachable returns the addresses of all relays, like Refused.
+func (p *Policy) Reachable() []netipx.IPRange {
+	return p.relays.ranges(func(s span) bool { return s.prefix != none })
+}
+
+// ranges returns the addresses of all spans that are wanted.
+func (t *table) ranges(want func(s span) bool) []netipx.IPRange {
+	var all []netipx.IPRange
+	for f := range t.families {
+		at := func(k key) address { return address{k, family(f)} } //nolint:gosec // two of them
+		var first, end key
+		open := false
+		t.families[f].each(func(s span, last key) {
+			if wanted := want(s); wanted != open {
+				if open {
+					all = append(all, netipx.IPRangeFrom(at(first).netip(), at(end).netip()))
+				}
+				first, open = s.from, wanted
 			}
-			if refused {
-				b.AddRange(netipx.IPRangeFrom(address{r.from, family(f)}.netip(), address{last, family(f)}.netip()))
-			}
+			end = last
 		})
-	}
-	return build(&b)
-}
-
-// Reachable returns the addresses of all relays.
-func (s *Spec) Reachable() (*netipx.IPSet, error) {
-	var b netipx.IPSetBuilder
-	for _, relay := range s.Relays {
-		for _, p := range relay.Prefixes {
-			b.AddPrefix(p)
+		if open {
+			all = append(all, netipx.IPRangeFrom(at(first).netip(), at(end).netip()))
 		}
 	}
-	return build(&b)
-}
-
-func build(b *netipx.IPSetBuilder) (*netipx.IPSet, error) {
-	set, err := b.IPSet()
-	if err != nil {
-		return nil, fmt.Errorf("build address set: %w", err)
-	}
-	return set, nil
+	return all
 }

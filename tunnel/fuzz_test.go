@@ -4,6 +4,7 @@ package tunnel
 
 import (
 	"fmt"
+	"iter"
 	"net/netip"
 	"slices"
 	"strings"
@@ -153,21 +154,22 @@ func FuzzGuardSets(f *testing.F) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		p := Plan{Guard: Guard{Ports: []uint16{25}, Sources: want}}
+		p := Plan{Guard: Guard{Ports: []uint16{25}, Sources: want.Ranges()}}
 		var back netipx.IPSetBuilder
 		for _, s := range p.guardSets() {
 			if !strings.HasPrefix(s.name, "sources") {
 				continue
 			}
-			for i := 0; i < len(s.elements); i++ {
-				from, _ := netip.AddrFromSlice(s.elements[i].Key)
-				if s.elements[i].IntervalEnd {
+			elements := slices.Concat(slices.Collect(copies(s.elements()))...)
+			for i := 0; i < len(elements); i++ {
+				from, _ := netip.AddrFromSlice(elements[i].Key)
+				if elements[i].IntervalEnd {
 					t.Fatalf("%s ends an interval that has not begun", from)
 				}
 				to := netipx.PrefixLastIP(netip.PrefixFrom(from, 0))
-				if i+1 < len(s.elements) && s.elements[i+1].IntervalEnd {
+				if i+1 < len(elements) && elements[i+1].IntervalEnd {
 					i++
-					end, _ := netip.AddrFromSlice(s.elements[i].Key)
+					end, _ := netip.AddrFromSlice(elements[i].Key)
 					to = end.Prev()
 				}
 				back.AddRange(netipx.IPRangeFrom(from, to))
@@ -181,4 +183,15 @@ func FuzzGuardSets(f *testing.F) {
 			t.Errorf("got %v, want %v", got.Ranges(), want.Ranges())
 		}
 	})
+}
+
+// copies makes slices of their own of those that are used again.
+func copies[T any](seq iter.Seq[[]T]) iter.Seq[[]T] {
+	return func(yield func([]T) bool) {
+		for some := range seq {
+			if !yield(slices.Clone(some)) {
+				return
+			}
+		}
+	}
 }

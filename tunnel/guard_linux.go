@@ -4,7 +4,9 @@ package tunnel
 
 import (
 	"encoding/binary"
+	"errors"
 	"fmt"
+	"iter"
 	"slices"
 	"strings"
 
@@ -22,10 +24,10 @@ import (
 type Guard struct {
 	// Ports that are refused.
 	Ports []uint16
-	// Sources that are refused them.
-	Sources *netipx.IPSet
-	// Relays that stay reachable.
-	Relays *netipx.IPSet
+	// Sources that are refused them: sorted ranges of which no two touch.
+	Sources []netipx.IPRange
+	// Relays that stay reachable, as well.
+	Relays []netipx.IPRange
 }
 
 // guardTable is the netfilter table, family inet.
@@ -47,11 +49,11 @@ func (p *Plan) guardScript() string {
 	for _, s := range p.guardSets() {
 		line("\tset %s {", s.name)
 		line("\t\ttype %s", s.typ)
-		if s.interval {
+		if s.interval() {
 			line("\t\tflags interval")
 		}
-		if len(s.text) > 0 {
-			line("\t\telements = { %s }", strings.Join(s.text, ", "))
+		if text := s.text(); len(text) > 0 {
+			line("\t\telements = { %s }", strings.Join(text, ", "))
 		}
 		line("\t}")
 	}
@@ -89,58 +91,82 @@ func (p *Plan) guardScript() string {
 	return b.String()
 }
 
-// guardSet is one set of the guard, as elements and as text.
+// guardSet is one set of the guard: ports, or ranges of one family.
 type guardSet struct {
-	name     string
-	typ      string
-	key      nftables.SetDatatype
-	interval bool
-	elements []nftables.SetElement
-	text     []string
+	name   string
+	typ    string
+	key    nftables.SetDatatype
+	ports  []uint16
+	ranges []netipx.IPRange
 }
 
+func (s *guardSet) interval() bool { return s.name != "ports" }
+
 func (p *Plan) guardSets() []guardSet {
-	ports := guardSet{name: "ports", typ: "inet_service", key: nftables.TypeInetService}
-	for _, port := range p.Guard.Ports {
-		ports.elements = append(ports.elements, nftables.SetElement{Key: binary.BigEndian.AppendUint16(nil, port)})
-		ports.text = append(ports.text, fmt.Sprint(port))
-	}
-	sets := []guardSet{ports}
+	sets := []guardSet{{name: "ports", typ: "inet_service", key: nftables.TypeInetService, ports: p.Guard.Ports}}
 	for _, s := range []struct {
-		name string
-		from *netipx.IPSet
+		name   string
+		ranges []netipx.IPRange
 	}{{"sources", p.Guard.Sources}, {"relays", p.Guard.Relays}} {
-		four := guardSet{name: s.name + "4", typ: "ipv4_addr", key: nftables.TypeIPAddr, interval: true}
-		six := guardSet{name: s.name + "6", typ: "ipv6_addr", key: nftables.TypeIP6Addr, interval: true}
-		if s.from != nil {
-			for _, r := range s.from.Ranges() {
-				if r.From().Is4() {
-					four.add(r)
-				} else {
-					six.add(r)
-				}
-			}
+		four := 0
+		for four < len(s.ranges) && s.ranges[four].From().Is4() {
+			four++
 		}
-		sets = append(sets, four, six)
+		sets = append(sets,
+			guardSet{name: s.name + "4", typ: "ipv4_addr", key: nftables.TypeIPAddr, ranges: s.ranges[:four]},
+			guardSet{name: s.name + "6", typ: "ipv6_addr", key: nftables.TypeIP6Addr, ranges: s.ranges[four:]})
 	}
 	return sets
 }
 
-// add appends an interval: its first address, and the one behind its last,
-// which the last address of all does not have.
-func (s *guardSet) add(r netipx.IPRange) {
-	s.elements = append(s.elements, nftables.SetElement{Key: r.From().AsSlice()})
-	if end := r.To().Next(); end.IsValid() {
-		s.elements = append(s.elements, nftables.SetElement{Key: end.AsSlice(), IntervalEnd: true})
-	}
-	text := r.From().String() + "-" + r.To().String()
-	if prefix, ok := r.Prefix(); ok {
-		text = prefix.String()
-		if prefix.IsSingleIP() {
-			text = prefix.Addr().String()
+// elements yields the set's elements, a message's worth at a time, in memory that is
+// used again: there may be millions. An interval is its first address, and the one
+// behind its last, which the last address of all does not have.
+func (s *guardSet) elements() iter.Seq[[]nftables.SetElement] {
+	const some = 500 // an attribute holds 64 KiB, about a thousand elements
+	return func(yield func([]nftables.SetElement) bool) {
+		var chunk []nftables.SetElement
+		for _, port := range s.ports {
+			chunk = append(chunk, nftables.SetElement{Key: binary.BigEndian.AppendUint16(nil, port)})
+		}
+		for _, r := range s.ranges {
+			chunk = append(chunk, nftables.SetElement{Key: r.From().AsSlice()})
+			if end := r.To().Next(); end.IsValid() {
+				chunk = append(chunk, nftables.SetElement{Key: end.AsSlice(), IntervalEnd: true})
+			}
+			if len(chunk) >= some {
+				if !yield(chunk) {
+					return
+				}
+				chunk = chunk[:0]
+			}
+		}
+		if len(chunk) > 0 {
+			yield(chunk)
 		}
 	}
-	s.text = append(s.text, text)
+}
+
+// size is how many elements there are, at most.
+func (s *guardSet) size() int { return len(s.ports) + 2*len(s.ranges) }
+
+// text returns the elements as nft writes them.
+func (s *guardSet) text() []string {
+	var all []string
+	for _, port := range s.ports {
+		all = append(all, fmt.Sprint(port))
+	}
+	for _, r := range s.ranges {
+		text := r.From().String() + "-" + r.To().String()
+		if prefix, ok := r.Prefix(); ok {
+			text = prefix.String()
+			if prefix.IsSingleIP() {
+				text = prefix.Addr().String()
+			}
+		}
+		all = append(all, text)
+	}
+	return all
 }
 
 // applyGuard loads the guard in one transaction, in place of what is there, or
@@ -152,7 +178,7 @@ func (h *Host) applyGuard() error {
 	sets := h.plan.guardSets()
 	size := 1 << 20
 	for _, s := range sets {
-		size += len(s.elements) * 64 // octets a message needs for one, with room
+		size += s.size() * 64 // octets a message needs for one, with room
 	}
 	conn, err := nftables.New(nftables.WithSockOptions(func(c *netlink.Conn) error { return c.SetWriteBuffer(size) }))
 	if err != nil {
@@ -161,6 +187,13 @@ func (h *Host) applyGuard() error {
 	if err := buildGuard(conn, &h.plan, sets); err != nil {
 		return fmt.Errorf("build guard: %w", err)
 	}
+	before, _ := generation() // zero: not known, and looked at again
+	defer func() {
+		// One more, and nobody else has changed anything meanwhile.
+		if after, err := generation(); err == nil && after == before+1 {
+			h.guardSeen = after
+		}
+	}()
 	if err := conn.Flush(); err != nil {
 		return &Hint{fmt.Errorf("load the kernel's guard of the blocked ports: %w", err),
 			"the kernel needs nf_tables with nft_reject (modprobe nf_tables nft_reject_inet), " +
@@ -179,15 +212,13 @@ func buildGuard(conn *nftables.Conn, plan *Plan, sets []guardSet) error {
 	for i, s := range sets {
 		set := &nftables.Set{
 			Table: table, Name: s.name, ID: uint32(i + 1), //nolint:gosec // five sets
-			KeyType: s.key, Interval: s.interval,
+			KeyType: s.key, Interval: s.interval(),
 		}
 		if err := conn.AddSet(set, nil); err != nil {
 			return fmt.Errorf("add set %s: %w", s.name, err)
 		}
-		// An attribute holds 64 KiB, about a thousand elements.
-		const chunk = 500
-		for e := s.elements; len(e) > 0; e = e[min(chunk, len(e)):] {
-			if err := conn.SetAddElements(set, e[:min(chunk, len(e))]); err != nil {
+		for elements := range s.elements() {
+			if err := conn.SetAddElements(set, elements); err != nil {
 				return fmt.Errorf("fill set %s: %w", s.name, err)
 			}
 		}
@@ -342,6 +373,43 @@ func guardExists() bool {
 	return false
 }
 
+// generation returns the number of changes to all of netfilter's rules so far.
+func generation() (uint32, error) {
+	conn, err := netlink.Dial(unix.NETLINK_NETFILTER, nil)
+	if err != nil {
+		return 0, fmt.Errorf("open netfilter: %w", err)
+	}
+	defer conn.Close()
+	answers, err := conn.Execute(netlink.Message{
+		Header: netlink.Header{Type: unix.NFNL_SUBSYS_NFTABLES<<8 | unix.NFT_MSG_GETGEN, Flags: netlink.Request},
+		Data:   []byte{unix.AF_UNSPEC, unix.NFNETLINK_V0, 0, 0}, // struct nfgenmsg
+	})
+	if err != nil {
+		return 0, fmt.Errorf("ask for netfilter's generation: %w", err)
+	}
+	for _, answer := range answers {
+		const header = 4 // struct nfgenmsg
+		attrs, err := netlink.UnmarshalAttributes(answer.Data[min(header, len(answer.Data)):])
+		if err != nil {
+			return 0, fmt.Errorf("read netfilter's generation: %w", err)
+		}
+		for _, a := range attrs {
+			if a.Type == unix.NFTA_GEN_ID && len(a.Data) == 4 { // octets
+				return binary.BigEndian.Uint32(a.Data), nil
+			}
+		}
+	}
+	return 0, errors.New("netfilter does not tell its generation")
+}
+
+// count is how many elements the kernel lists.
+func count(s *guardSet) (n int) {
+	for elements := range s.elements() {
+		n += len(elements)
+	}
+	return n
+}
+
 // guardPresent reports whether the guard is as it was loaded, by counting: someone
 // may have flushed a chain or a set, or all of it.
 func (h *Host) guardPresent() bool {
@@ -366,7 +434,7 @@ func (h *Host) guardPresent() bool {
 		if err != nil {
 			return false
 		}
-		if elements, err := conn.GetSetElements(set); err != nil || len(elements) < len(s.elements) {
+		if elements, err := conn.GetSetElements(set); err != nil || len(elements) < count(&s) {
 			return false
 		}
 	}

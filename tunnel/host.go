@@ -31,6 +31,7 @@ type Host struct {
 	restore               []string // settings that were off, see settings.go
 	mtu                   int
 	forwards6             bool   // IPv6 forwarding has been seen on
+	guardSeen             uint32 // generation of netfilter's rules at which the guard was whole
 	trouble, guardTrouble error  // of the last look at the machine
 	healed                uint64 // what was put back
 }
@@ -324,9 +325,15 @@ func (p *Plan) realInterfacesUp() error {
 	return errors.Join(errs...)
 }
 
-// reconcileGuard loads the guard again if it is not whole.
+// reconcileGuard loads the guard again if it is not whole. It looks only after
+// somebody has changed something in netfilter: the guard may be large.
 func (h *Host) reconcileGuard() (added []string, err error) {
-	if !h.plan.guarded() || h.guardPresent() {
+	now, err := generation()
+	if !h.plan.guarded() || err == nil && now == h.guardSeen {
+		return nil, nil
+	}
+	if h.guardPresent() {
+		h.guardSeen = now
 		return nil, nil
 	}
 	return []string{"nft table inet " + guardTable}, h.applyGuard()

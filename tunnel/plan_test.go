@@ -10,17 +10,11 @@ import (
 	"go4.org/netipx"
 )
 
-func set(t *testing.T, ranges ...string) *netipx.IPSet {
-	t.Helper()
-	var b netipx.IPSetBuilder
-	for _, r := range ranges {
-		b.AddRange(netipx.MustParseIPRange(r))
+func ranges(list ...string) (all []netipx.IPRange) {
+	for _, r := range list {
+		all = append(all, netipx.MustParseIPRange(r))
 	}
-	s, err := b.IPSet()
-	if err != nil {
-		t.Fatal(err)
-	}
-	return s
+	return all
 }
 
 func testPlan(t *testing.T) Plan {
@@ -30,9 +24,9 @@ func testPlan(t *testing.T) Plan {
 		MTU: 1500, Table: 25, Priority: 2500, IPv4: true, IPv6: true,
 		Guard: Guard{
 			Ports: []uint16{25, 2525},
-			Sources: set(t, "100.64.0.0-100.64.255.255", "100.65.1.0-100.127.255.255", "203.0.113.7-203.0.113.7",
+			Sources: ranges("100.64.0.0-100.64.255.255", "100.65.1.0-100.127.255.255", "203.0.113.7-203.0.113.7",
 				"240.0.0.0-255.255.255.255", "2001:db8:a::-2001:db8:a:ffff:ffff:ffff:ffff:ffff"),
-			Relays: set(t, "192.0.2.25-192.0.2.25", "2001:db8:25::25-2001:db8:25::25"),
+			Relays: ranges("192.0.2.25-192.0.2.25", "2001:db8:25::25-2001:db8:25::25"),
 		},
 	}
 }

@@ -57,12 +57,10 @@ func check(out io.Writer, path string, live, asJSON bool) error {
 		return err
 	}
 	report.Problems = append(report.Problems, problems...)
-	if err == nil && live {
-		plan, err := tunnelPlan(cfg)
-		if err != nil {
+	if err == nil {
+		if report.Live, err = build(cfg, live); err != nil {
 			return err
 		}
-		report.Live = inspect(cfg, &plan)
 	}
 	code := report.code()
 	report.OK = code == exitOK
@@ -75,6 +73,16 @@ func check(out io.Writer, path string, live, asJSON bool) error {
 		err = status(code)
 	}
 	return err
+}
+
+// build makes what run makes of the configuration, and looks at the machine if asked.
+func build(cfg *config.Config, live bool) ([]tunnel.Finding, error) {
+	policy, err := compile(cfg)
+	if err != nil || !live {
+		return nil, err
+	}
+	plan := tunnelPlan(cfg, policy)
+	return inspect(cfg, &plan), nil
 }
 
 // inspect looks at the machine. How packets are received matters only where

@@ -62,10 +62,7 @@ func openDataPath(cfg *config.Config, policy *filter.Policy, kept map[string][]*
 }
 
 func (d *dataPath) open(policy *filter.Policy, kept map[string][]*os.File) error {
-	plan, err := tunnelPlan(d.cfg)
-	if err != nil {
-		return err
-	}
+	plan := tunnelPlan(d.cfg, policy)
 	if plan.IPv6 && dropsIPv6(d.cfg) {
 		d.log.Warn("subscribers have IPv6, and source validation drops all of it, since no pool holds an IPv6 prefix",
 			zap.String("fix", "add their IPv6 prefixes to policy.pools, or set forwarding.source_validation: off, "+

@@ -61,7 +61,7 @@ type history struct {
 // openGateway sets everything up. Packets flow when it returns without an error;
 // with one, nothing is left behind but what on_exit asks for.
 func openGateway(path string, cfg *config.Config, log *zap.Logger, level zap.AtomicLevel, before *predecessor) (*gateway, error) {
-	policy, err := filter.Compile(filterSpec(cfg))
+	policy, err := compile(cfg)
 	if err != nil {
 		return nil, err
 	}

@@ -78,13 +78,11 @@ func (g *gateway) prepare() (*update, error) {
 	if len(keys) > 0 {
 		return nil, fmt.Errorf("%s cannot change while op25b runs: put the old value back, or restart op25b", strings.Join(keys, ", "))
 	}
-	spec := filterSpec(cfg)
-	policy, err := filter.Compile(spec)
+	policy, err := compile(cfg)
 	if err != nil {
 		return nil, err
 	}
-	guard, err := tunnelGuard(spec)
-	return &update{cfg, policy, guard}, err
+	return &update{cfg, policy, tunnelGuard(cfg, policy)}, nil
 }
 
 // weigh says what changes, and refuses what looks like a list that was cut off.

@@ -26,10 +26,11 @@ through netlink, in order. Nothing is changed.`,
 			if err != nil {
 				return err
 			}
-			plan, err := tunnelPlan(cfg)
+			policy, err := compile(cfg)
 			if err != nil {
 				return err
 			}
+			plan := tunnelPlan(cfg, policy)
 			if plan.MTU, err = tunnel.MTU(&plan); err != nil {
 				const ethernet = 1500
 				plan.MTU = ethernet

@@ -54,23 +54,11 @@ func response(r config.Response) filter.Response {
 	}
 }
 
-func tunnelGuard(spec filter.Spec) (tunnel.Guard, error) {
-	sources, err := spec.Refused()
-	if err != nil {
-		return tunnel.Guard{}, err
-	}
-	relays, err := spec.Reachable()
-	if err != nil {
-		return tunnel.Guard{}, err
-	}
-	return tunnel.Guard{Ports: spec.Ports, Sources: sources, Relays: relays}, nil
+func tunnelGuard(c *config.Config, policy *filter.Policy) tunnel.Guard {
+	return tunnel.Guard{Ports: c.Policy.Ports, Sources: policy.Refused(), Relays: policy.Reachable()}
 }
 
-func tunnelPlan(c *config.Config) (tunnel.Plan, error) {
-	guard, err := tunnelGuard(filterSpec(c))
-	if err != nil {
-		return tunnel.Plan{}, err
-	}
+func tunnelPlan(c *config.Config, policy *filter.Policy) tunnel.Plan {
 	plan := tunnel.Plan{
 		Subscribers:    c.Interfaces.Subscriber,
 		Upstream:       c.Interfaces.Upstream,
@@ -82,7 +70,7 @@ func tunnelPlan(c *config.Config) (tunnel.Plan, error) {
 		ReturnPath:     c.Forwarding.ReturnPath == config.ReturnPathRouter,
 		IPv4:           true,
 		OnExit:         onExit(c.Forwarding.OnExit),
-		Guard:          guard,
+		Guard:          tunnelGuard(c, policy),
 	}
 	if c.Forwarding.Capture == config.CaptureSMTP {
 		plan.Capture = c.Policy.Ports
@@ -90,7 +78,7 @@ func tunnelPlan(c *config.Config) (tunnel.Plan, error) {
 	for _, iface := range c.Interfaces.Subscriber {
 		plan.IPv6 = plan.IPv6 || tunnel.HasIPv6(iface)
 	}
-	return plan, nil
+	return plan
 }
 
 // dropsIPv6 reports whether no IPv6 packet of a subscriber can pass.
