@@ -17,6 +17,12 @@ import (
 // newLogger returns a logger that writes at most one line a second of each
 // message, and the switch for its level.
 func newLogger(w io.Writer, c config.Log) (*zap.Logger, zap.AtomicLevel) {
+	core, level := newCore(w, c)
+	return zap.New(zapcore.NewSamplerWithOptions(core, time.Second, 1, 0)), level
+}
+
+// newCore writes every line.
+func newCore(w io.Writer, c config.Log) (zapcore.Core, zap.AtomicLevel) {
 	enc := zap.NewProductionEncoderConfig()
 	enc.EncodeTime = zapcore.TimeEncoder(func(t time.Time, a zapcore.PrimitiveArrayEncoder) {
 		a.AppendString(t.UTC().Format("2006-01-02T15:04:05.000Z07:00"))
@@ -28,8 +34,7 @@ func newLogger(w io.Writer, c config.Log) (*zap.Logger, zap.AtomicLevel) {
 		encoder = zapcore.NewConsoleEncoder(enc)
 	}
 	level := zap.NewAtomicLevelAt(zapLevel(c.Level))
-	core := zapcore.NewCore(encoder, zapcore.Lock(zapcore.AddSync(w)), level)
-	return zap.New(zapcore.NewSamplerWithOptions(core, time.Second, 1, 0)), level
+	return zapcore.NewCore(encoder, zapcore.Lock(zapcore.AddSync(w)), level), level
 }
 
 func zapLevel(l config.LogLevel) zapcore.Level {
