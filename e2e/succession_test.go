@@ -154,13 +154,19 @@ type lineage struct {
 
 func newLineage(t testing.TB, n *lab.Network, config string) *lineage {
 	t.Helper()
+	l := prepareLineage(t, n, config)
+	l.run(t)
+	return l
+}
+
+// prepareLineage writes the configuration.
+func prepareLineage(t testing.TB, n *lab.Network, config string) *lineage {
+	t.Helper()
 	path := filepath.Join(n.Dir(), "op25b.yaml")
 	if err := os.WriteFile(path, []byte(config), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	l := &lineage{network: n, path: path, client: control.Dial(filepath.Join(n.Dir(), "op25b.sock"))}
-	l.run(t)
-	return l
+	return &lineage{network: n, path: path, client: control.Dial(filepath.Join(n.Dir(), "op25b.sock"))}
 }
 
 // run starts a gateway and waits until packets flow through it.
