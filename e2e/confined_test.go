@@ -179,7 +179,9 @@ func TestConfined(t *testing.T) {
 	n := newNetwork(t, lab.Options{})
 	startServer(t, n)
 	g := c.start(t, n, n.GatewayConfig(c.options()))
+	c.manager.waitFor(t, "FDSTORE=1")
 	c.manager.waitFor(t, "READY=1")
+	c.manager.waitFor(t, "WATCHDOG=1")
 	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", g.cmd.Process.Pid))
 	if err != nil {
 		t.Fatal(err)

@@ -31,7 +31,7 @@ func TestKilledWithQueuesKept(t *testing.T) {
 			stream := sendSequence(t, n, successionRate)
 			var outages []time.Duration
 			for range kills {
-				time.Sleep(200 * time.Millisecond) // so that each is one of its own
+				time.Sleep(1100 * time.Millisecond) // so that each is the first of a series
 				outages = append(outages, g.replaced(t, unix.SIGKILL))
 			}
 			for _, c := range stream.count(t) {

@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"op25b/lab"
 )
@@ -132,6 +133,9 @@ func (m *machine) log(t *testing.T) string {
 	return m.run(t, "cat", "/run/op25b.log").stdout
 }
 
+// watchdog is the unit's WatchdogSec.
+const watchdog = 5 * time.Second
+
 // TestSystemd runs the unit as it will be run: by systemd, which confines, hears
 // that the gateway is ready, starts it again and stops it.
 func TestSystemd(t *testing.T) {
@@ -145,11 +149,30 @@ func TestSystemd(t *testing.T) {
 	wantConfined(t, m.must(t, "cat", "/proc/"+first+"/status"), readUnit(t), user, group, group)
 	wantBothFamilies(t, n)
 	wantPolicy(t, n)
+	if kept := m.property(t, "NFileDescriptorStore"); kept == "0" {
+		t.Error("systemd keeps none of the queues")
+	}
+	m.must(t, "systemctl", "reload", "op25b")
 
 	m.must(t, "systemctl", "kill", "--kill-whom=main", "--signal=KILL", "op25b")
 	eventually(t, "systemd to start it again", func() bool {
 		return m.property(t, "MainPID") != first && m.property(t, "ActiveState") == "active"
 	})
+	if said := m.must(t, "op25b", "status", "--json"); !strings.Contains(said, `"adopted": true`) {
+		t.Errorf("it has not got its interfaces back: %s", said)
+	}
+	wantPolicy(t, n)
+
+	// The program's file may be another by now: it starts that one and hands over.
+	second := m.property(t, "MainPID")
+	m.must(t, "systemctl", "kill", "--kill-whom=main", "--signal=USR2", "op25b")
+	eventually(t, "a successor", func() bool { return m.property(t, "MainPID") != second })
+	third := m.property(t, "MainPID")
+	wantPolicy(t, n)
+	time.Sleep(watchdog + time.Second) // both of them tell systemd that they are well
+	if pid, restarts := m.property(t, "MainPID"), m.property(t, "NRestarts"); pid != third || restarts != "1" {
+		t.Errorf("process %s became %s, and systemd restarted it %s times, want once", third, pid, restarts)
+	}
 	wantPolicy(t, n)
 
 	m.must(t, "systemctl", "stop", "op25b")

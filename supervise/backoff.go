@@ -9,7 +9,7 @@ const (
 	mostDelay = 5 * time.Second
 	// steady is for how long a program has to be ready before its end is taken
 	// for the first of a series.
-	steady = 10 * time.Second
+	steady = time.Second
 )
 
 // backoff says how long to wait before the next start.

@@ -111,7 +111,7 @@ const (
 // serve keeps packets flowing until ctx ends, a successor has taken over, or there
 // is no use in going on.
 func (g *gateway) serve(ctx context.Context, signals <-chan os.Signal) error {
-	reports, beats := time.NewTicker(report), time.NewTicker(beat)
+	reports, beats := time.NewTicker(report), time.NewTicker(beatInterval())
 	defer reports.Stop()
 	defer beats.Stop()
 	again := make(<-chan time.Time)

@@ -10,6 +10,7 @@ import (
 	"net"
 	"os"
 	"os/exec"
+	"syscall"
 	"time"
 
 	"go.uber.org/zap"
@@ -170,14 +171,31 @@ func (p *predecessor) gone() bool { return errors.Is(unix.Kill(p.pid, 0), unix.E
 // upgrade starts a successor from the program's file, which may be another by now.
 func (g *gateway) upgrade() {
 	program, err := executable()
-	if err != nil {
-		g.log.Error("a successor cannot be started; this process goes on", zap.Error(err))
-		return
+	if err == nil {
+		g.log.Info("starting a successor", zap.String("program", program))
+		err = startSibling(program, "run", "--takeover", "-c", g.path)
 	}
-	cmd := exec.Command(program, "run", "--takeover", "-c", g.path) //nolint:gosec // our own file
-	cmd.Stdout, cmd.Stderr = os.Stdout, os.Stderr
-	g.log.Info("starting a successor", zap.String("program", program))
-	if err := cmd.Run(); err != nil {
+	if err != nil {
 		g.log.Error("the successor has failed; this process goes on", zap.Error(err))
+	}
+}
+
+// startSibling starts a program as a child of our own parent, and waits for its end.
+// A service manager wants to be the parent of what it is told to take for the service
+// (MAINPID), and a child of ours would be that only once we are gone.
+func startSibling(program string, args ...string) error {
+	fd := -1
+	cmd := exec.Command(program, args...)
+	cmd.Stdout, cmd.Stderr = os.Stdout, os.Stderr
+	cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: unix.CLONE_PARENT, PidFD: &fd}
+	if err := cmd.Start(); err != nil {
+		return fmt.Errorf("start %s: %w", program, err)
+	}
+	defer unix.Close(fd)
+	for {
+		_, err := unix.Poll([]unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}, -1) //nolint:gosec // a descriptor
+		if !errors.Is(err, unix.EINTR) {
+			return errors.Join(err, errors.New("it has ended; its log says why"))
+		}
 	}
 }

@@ -48,6 +48,17 @@ func newProbe(cfg *config.Config, policy *filter.Policy) *probe {
 	return nil
 }
 
+// beatInterval is how often the gateway says that it is well: three times as often as
+// the service manager wants to hear it, and once a second without one.
+func beatInterval() time.Duration {
+	wanted, err := daemon.SdWatchdogEnabled(false)
+	if err != nil || wanted == 0 {
+		return beat
+	}
+	const often = 3
+	return min(beat, wanted/often)
+}
+
 // beat looks at the workers and has a packet decided, and tells the service manager
 // that all is well. It returns an error when there is no use in going on.
 func (g *gateway) beat(now time.Time) error {

@@ -51,6 +51,7 @@ reads the same packets, and for good if this one fails: an upgrade that loses no
 
 // runGateway runs a gateway until ctx ends, it is succeeded or it fails.
 func runGateway(ctx context.Context, path string, cfg *config.Config, takeover bool, log *zap.Logger, level zap.AtomicLevel) (err error) {
+	signal.Ignore(syscall.SIGPIPE) // nobody who reads the log may end the gateway by going away
 	signals := make(chan os.Signal, 4)
 	signal.Notify(signals, syscall.SIGHUP, syscall.SIGUSR2)
 	defer signal.Stop(signals)
