@@ -12,15 +12,18 @@ const (
 	steady = time.Second
 )
 
-// backoff says how long to wait before the next start.
+// backoff says how long to wait before the next start: not at all after a program
+// that has been steady, since its work waits, and longer each time after one that
+// has not.
 type backoff struct{ first, next time.Duration }
 
 // after is called once for each end, with for how long the program was ready.
 func (b *backoff) after(ready time.Duration) time.Duration {
-	if b.next == 0 || ready >= steady {
+	if ready >= steady {
 		b.next = b.first
+		return 0
 	}
-	delay := b.next
-	b.next = min(2*b.next, max(mostDelay, b.first))
+	delay := max(b.next, b.first)
+	b.next = min(2*delay, max(mostDelay, b.first))
 	return delay
 }

@@ -16,7 +16,8 @@ func TestBackoff(t *testing.T) {
 		{0, 2800 * time.Millisecond},
 		{0, 5 * time.Second},
 		{0, 5 * time.Second},
-		{steady, 700 * time.Millisecond},
+		{steady, 0},
+		{0, 700 * time.Millisecond},
 		{0, 1400 * time.Millisecond},
 	} {
 		if got := b.after(tt.ready); got != tt.want {

@@ -51,7 +51,7 @@ with them before it was ever ready: usage or configuration, no permission.`,
 	configFlag(cmd, &path)
 	cmd.Flags().DurationVar(&opts.Watchdog, "watchdog", 5*time.Second, "end it after so long a silence; 0: never")
 	cmd.Flags().DurationVar(&opts.RestartDelay, "restart-delay", 100*time.Millisecond,
-		"before a new start; doubles up to 5s while it ends again and again")
+		"before a new start of one that was not ready for a second; doubles up to 5s while it ends again and again")
 	return cmd
 }
 
