@@ -41,13 +41,10 @@ func (g *gateway) Reload(ctx context.Context, opts control.ReloadOptions) (contr
 	notify(g.log, "RELOADING=1\n"+daemon.SdNotifyMonotonicUsec())
 	defer notify(g.log, daemon.SdNotifyReady)
 	begun := time.Now()
-	u, err := g.prepare()
+	u, err := g.prepareWithin(ctx)
 	var changes []string
 	if err == nil {
 		changes, err = g.weigh(u, opts.Force)
-	}
-	if err == nil {
-		err = ctx.Err() // nobody waits any more, and nothing has changed yet
 	}
 	if err == nil {
 		err = g.apply(u)
@@ -65,14 +62,34 @@ func (g *gateway) Reload(ctx context.Context, opts control.ReloadOptions) (contr
 	return control.ReloadResult{Generation: g.generation, Took: time.Since(begun).Seconds(), Changes: changes}, nil
 }
 
+// prepareWithin is prepare for as long as somebody waits. What hangs, on a file system
+// that does not answer, is left alone: nothing has changed yet.
+func (g *gateway) prepareWithin(ctx context.Context) (*update, error) {
+	type prepared struct {
+		update *update
+		err    error
+	}
+	done := make(chan prepared, 1)
+	go func(running *config.Config) {
+		u, err := prepare(g.path, running)
+		done <- prepared{u, err}
+	}(g.cfg)
+	select {
+	case p := <-done:
+		return p.update, p.err
+	case <-ctx.Done():
+		return nil, fmt.Errorf("read %s: %w", g.path, ctx.Err())
+	}
+}
+
 // prepare reads the file and builds everything that could fail.
-func (g *gateway) prepare() (*update, error) {
-	cfg, err := loadConfig(g.path)
+func prepare(path string, running *config.Config) (*update, error) {
+	cfg, err := loadConfig(path)
 	if err != nil {
 		return nil, err
 	}
-	keys := g.cfg.RestartKeys(cfg)
-	if g.cfg.Forwarding.Capture == config.CaptureSMTP && !slices.Equal(g.cfg.Policy.Ports, cfg.Policy.Ports) {
+	keys := running.RestartKeys(cfg)
+	if running.Forwarding.Capture == config.CaptureSMTP && !slices.Equal(running.Policy.Ports, cfg.Policy.Ports) {
 		keys = append(keys, "policy.ports") // there they are routing rules as well
 	}
 	if len(keys) > 0 {
