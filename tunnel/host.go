@@ -30,10 +30,11 @@ type Host struct {
 	divert                *diverter
 	restore               []string // settings that were off, see settings.go
 	mtu                   int
-	forwards6             bool   // IPv6 forwarding has been seen on
-	guardSeen             uint32 // generation of netfilter's rules at which the guard was whole
-	trouble, guardTrouble error  // of the last look at the machine
-	healed                uint64 // what was put back
+	forwards6             bool           // IPv6 forwarding has been seen on
+	guardSeen             uint32         // generation of netfilter's rules at which the guard was whole
+	index                 map[string]int // of our interfaces, by name
+	trouble, guardTrouble error          // of the last look at the machine
+	healed                uint64         // what was put back
 }
 
 // NewHost looks at the machine: the plan's real interfaces must exist. It
@@ -52,7 +53,7 @@ func NewHost(plan Plan, log *zap.Logger) (*Host, error) {
 		return nil, &Hint{fmt.Errorf("a gateway runs here already, with the interface %s", other),
 			"stop it first; a network namespace has one gateway, which can have several subscriber interfaces"}
 	}
-	h := &Host{log: log, plan: plan}
+	h := &Host{log: log, plan: plan, index: map[string]int{}}
 	mtu, err := MTU(&h.plan)
 	h.mtu = mtu
 	h.plan.IPv6 = h.plan.IPv6 && mtu >= ipv6MinimumMTU
@@ -113,13 +114,13 @@ func (h *Host) Succeed() error {
 	})
 }
 
-func (h *Host) up(clear func() error, bringUp func(port string) error) error {
+func (h *Host) up(prepare func() error, bringUp func(port string) error) error {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if err := h.checkTables(); err != nil {
 		return err
 	}
-	if err := clear(); err != nil {
+	if err := prepare(); err != nil {
 		return err
 	}
 	if err := h.applyGuard(); err != nil {
@@ -156,7 +157,7 @@ func (h *Host) Release() (restore []string, err error) {
 
 // Trouble returns what is wrong with the machine at present and cannot be put
 // right, nil if nothing is, and how many things were put right so far.
-func (h *Host) Trouble() (now error, healed uint64) {
+func (h *Host) Trouble() (now error, healed uint64) { //nolint:revive,staticcheck // the error is what is asked for, no failure
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	return errors.Join(h.guardTrouble, h.trouble), h.healed
@@ -168,6 +169,7 @@ func (h *Host) bringUp(port string) error {
 	if err != nil {
 		return fmt.Errorf("find %s: %w", port, err)
 	}
+	h.index[port] = link.Attrs().Index
 	for _, c := range portSysctls() {
 		if err := c.set(link); err != nil {
 			return err
@@ -305,26 +307,6 @@ func (h *Host) reconcile() (added []string, err error) {
 	return added, errors.Join(errs...)
 }
 
-// realInterfacesUp tells which of the operator's own interfaces carry nothing. They
-// are not ours to put right.
-func (p *Plan) realInterfacesUp() error {
-	var errs []error
-	for _, iface := range p.realInterfaces() {
-		link, err := netlink.LinkByName(iface)
-		switch {
-		case errors.As(err, new(netlink.LinkNotFoundError)):
-			errs = append(errs, fmt.Errorf("interface %s is gone", iface))
-		case err != nil:
-			errs = append(errs, fmt.Errorf("find %s: %w", iface, err))
-		case link.Attrs().RawFlags&unix.IFF_UP == 0:
-			errs = append(errs, fmt.Errorf("interface %s is down", iface))
-		case link.Attrs().RawFlags&unix.IFF_RUNNING == 0:
-			errs = append(errs, fmt.Errorf("interface %s has no link", iface))
-		}
-	}
-	return errors.Join(errs...)
-}
-
 // reconcileGuard loads the guard again if it is not whole. It looks only after
 // somebody has changed something in netfilter: the guard may be large.
 func (h *Host) reconcileGuard() (added []string, err error) {
@@ -337,43 +319,6 @@ func (h *Host) reconcileGuard() (added []string, err error) {
 		return nil, nil
 	}
 	return []string{"nft table inet " + guardTable}, h.applyGuard()
-}
-
-// healLink puts one of our interfaces up again and its settings right.
-func (h *Host) healLink(port string) (healed []string, err error) {
-	link, err := netlink.LinkByName(port)
-	if err != nil {
-		return nil, fmt.Errorf("find %s: %w", port, err)
-	}
-	if link.Attrs().MTU != h.mtu {
-		if err := netlink.LinkSetMTU(link, h.mtu); err != nil {
-			return nil, fmt.Errorf("set MTU of %s to %d: %w", port, h.mtu, err)
-		}
-		healed = append(healed, fmt.Sprintf("ip link set dev %s mtu %d", port, h.mtu))
-	}
-	for _, c := range portSysctls() {
-		if v, err := c.read(port); err != nil || v == c.value {
-			continue
-		}
-		if err := c.set(link); err != nil {
-			return healed, err
-		}
-		healed = append(healed, fmt.Sprintf("sysctl -w net.ipv4.conf.%s.%s=%d", port, c.name, c.value))
-	}
-	added, err := addPortAddress(link)
-	if err != nil {
-		return healed, err
-	}
-	if added {
-		healed = append(healed, fmt.Sprintf("ip addr add %s dev %s scope host", portAddress().IPNet, port))
-	}
-	if link.Attrs().RawFlags&unix.IFF_UP != 0 {
-		return healed, nil
-	}
-	if err := netlink.LinkSetUp(link); err != nil {
-		return healed, fmt.Errorf("bring %s up: %w", port, err)
-	}
-	return append(healed, "ip link set dev "+port+" up"), nil
 }
 
 func (r route) add() error {

@@ -3,10 +3,12 @@
 package tunnel
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"sync"
 	"syscall"
 	"time"
@@ -19,8 +21,8 @@ import (
 const (
 	// settle is how long Watch lets a burst of changes finish.
 	settle = 50 * time.Millisecond
-	// recheck is how often Watch looks without having been told, for what the
-	// kernel does not announce (the guard) and for announcements that were lost.
+	// recheck is how often Watch looks without having been told, for what the kernel
+	// does not announce (some settings) and for announcements that were lost.
 	recheck = 10 * time.Second
 )
 
@@ -43,49 +45,74 @@ func (h *Host) Watch(ctx context.Context) {
 
 // watch returns nil when ctx ends, or why it cannot watch.
 func (h *Host) watch(ctx context.Context) error {
-	sock, err := nl.Subscribe(unix.NETLINK_ROUTE, unix.RTNLGRP_LINK, unix.RTNLGRP_IPV4_ROUTE, unix.RTNLGRP_IPV6_ROUTE,
-		unix.RTNLGRP_IPV4_RULE, unix.RTNLGRP_IPV6_RULE, unix.RTNLGRP_IPV4_NETCONF, unix.RTNLGRP_IPV4_IFADDR)
-	if err != nil {
-		return fmt.Errorf("subscribe to link, route and rule changes: %w", err)
-	}
-	changed := make(chan struct{}, 1)
+	changed, guardChanged := make(chan struct{}, 1), make(chan struct{}, 1)
 	changed <- struct{}{} // for what happened between Apply and the subscription
-	failed := make(chan error, 1)
+	failed := make(chan error, 2)
 	var listening sync.WaitGroup
-	listening.Go(func() {
-		if err := listen(sock, changed); err != nil {
-			failed <- err
+	defer listening.Wait()
+	follow := func(what string, concerns func(*syscall.NetlinkMessage) bool, changed chan<- struct{}, protocol int, groups ...uint) (*nl.NetlinkSocket, error) {
+		sock, err := nl.Subscribe(protocol, groups...)
+		if err != nil {
+			return nil, fmt.Errorf("subscribe to %s changes: %w", what, err)
 		}
-	})
-	defer func() {
-		sock.Close()
-		listening.Wait()
-	}()
+		listening.Go(func() {
+			if err := listen(sock, concerns, changed); err != nil {
+				failed <- fmt.Errorf("receive %s changes: %w", what, err)
+			}
+		})
+		return sock, nil
+	}
+	machine, err := follow("link, route and rule", h.plan.concerns, changed,
+		unix.NETLINK_ROUTE, unix.RTNLGRP_LINK, unix.RTNLGRP_IPV4_ROUTE, unix.RTNLGRP_IPV6_ROUTE, unix.RTNLGRP_IPV4_RULE,
+		unix.RTNLGRP_IPV6_RULE, unix.RTNLGRP_IPV4_NETCONF, unix.RTNLGRP_IPV6_NETCONF, unix.RTNLGRP_IPV4_IFADDR)
+	if err != nil {
+		return err
+	}
+	defer machine.Close()
+	netfilter, err := follow("netfilter", concernsGuard, guardChanged, unix.NETLINK_NETFILTER, unix.NFNLGRP_NFTABLES)
+	if err != nil {
+		return err
+	}
+	defer netfilter.Close()
+	return h.follow(ctx, changed, guardChanged, failed)
+}
+
+// follow looks at the machine whenever it is told that something has changed, and every
+// now and then.
+func (h *Host) follow(ctx context.Context, changed, guardChanged <-chan struct{}, failed <-chan error) error {
 	timer := time.NewTicker(recheck)
 	defer timer.Stop()
 	for {
+		guard, machine := true, true
 		select {
 		case <-ctx.Done():
 			return nil
 		case err := <-failed:
 			return err
 		case <-timer.C:
-			h.heal(&h.guardTrouble, h.reconcileGuard)
+		case <-guardChanged:
+			machine = false
 		case <-changed:
-			select {
-			case <-ctx.Done():
-				return nil
-			case <-time.After(settle):
-			}
+			guard = false
 		}
-		h.heal(&h.trouble, h.look)
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-time.After(settle):
+		}
+		if guard {
+			h.heal(&h.guardTrouble, h.reconcileGuard)
+		}
+		if machine {
+			h.heal(&h.trouble, h.look)
+		}
 	}
 }
 
 // look reconciles, and tells what is not ours to put right.
 func (h *Host) look() (added []string, err error) {
 	added, err = h.reconcile()
-	return added, errors.Join(err, h.plan.realInterfacesUp())
+	return added, errors.Join(err, h.obstacles())
 }
 
 // heal reconciles once, logs what it did, and keeps what is wrong still.
@@ -111,7 +138,7 @@ func (h *Host) heal(trouble *error, reconcile func() ([]string, error)) {
 
 // listen turns kernel messages that may concern us into signals. It ends with
 // nil when the socket is closed.
-func listen(sock *nl.NetlinkSocket, changed chan<- struct{}) error {
+func listen(sock *nl.NetlinkSocket, concerns func(*syscall.NetlinkMessage) bool, changed chan<- struct{}) error {
 	for {
 		msgs, _, err := sock.Receive()
 		switch {
@@ -119,8 +146,8 @@ func listen(sock *nl.NetlinkSocket, changed chan<- struct{}) error {
 			return nil
 		case errors.Is(err, unix.ENOBUFS): // messages were lost: look for ourselves
 		case err != nil:
-			return fmt.Errorf("receive link, route and rule changes: %w", err)
-		case !concerns(msgs):
+			return err
+		case !slices.ContainsFunc(msgs, func(m syscall.NetlinkMessage) bool { return concerns(&m) }):
 			continue
 		}
 		select {
@@ -130,20 +157,25 @@ func listen(sock *nl.NetlinkSocket, changed chan<- struct{}) error {
 	}
 }
 
-// concerns drops what a router with many routes hears all day: additions of
-// routes and rules remove nothing of ours.
-func concerns(msgs []syscall.NetlinkMessage) bool {
-	for _, m := range msgs {
-		switch m.Header.Type {
-		case unix.RTM_NEWROUTE, unix.RTM_NEWRULE:
-		case unix.RTM_DELROUTE:
-			const protocolAt = 5 // struct rtmsg.rtm_protocol
-			if len(m.Data) > protocolAt && m.Data[protocolAt] == Protocol {
-				return true
-			}
-		default:
-			return true
+// concerns drops what a router with many routes hears all day: those in other tables.
+func (p *Plan) concerns(m *syscall.NetlinkMessage) bool {
+	const tableAt, protocolAt = 4, 5 // struct rtmsg
+	switch m.Header.Type {
+	case unix.RTM_NEWROUTE, unix.RTM_DELROUTE:
+		if len(m.Data) <= protocolAt {
+			return false
 		}
+		// One octet: a table above 255 is told by what we have in it, at least.
+		table := int(m.Data[tableAt])
+		return table == p.Table || table == p.Table+1 || m.Header.Type == unix.RTM_DELROUTE && m.Data[protocolAt] == Protocol
+	default:
+		return true
 	}
-	return false
+}
+
+// concernsGuard drops what is not about the guard's table, whose name is the first
+// attribute of whatever belongs to it.
+func concernsGuard(m *syscall.NetlinkMessage) bool {
+	const nameAt = 4 + unix.SizeofNlAttr // behind struct nfgenmsg
+	return len(m.Data) > nameAt && bytes.HasPrefix(m.Data[nameAt:], []byte(guardTable+"\x00"))
 }
