@@ -4,6 +4,7 @@ package main
 
 import (
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"maps"
 	"os"
@@ -13,6 +14,7 @@ import (
 	"op25b/control"
 	"op25b/filter"
 	"op25b/stack"
+	"op25b/tunnel"
 )
 
 // Status says how the gateway is. See [control.Gateway].
@@ -94,8 +96,13 @@ func (g *gateway) problems(now time.Time) []control.Problem {
 			"nothing, if somebody is at work on the interfaces: it is tried again every few seconds; else see the log")
 	}
 	if g.data != nil {
-		if trouble, _ := g.data.host.Trouble(); trouble != nil {
-			say(trouble.Error(), "subscribers' traffic may bypass op25b or stop", "put the machine right; `op25b check --live` says what op25b needs")
+		trouble, _ := g.data.host.Trouble()
+		for _, err := range oneByOne(trouble) {
+			what, fix := err.Error(), "put the machine right; `op25b check --live` says what op25b needs"
+			if hint, ok := errors.AsType[*tunnel.Hint](err); ok {
+				what, fix = hint.Err.Error(), hint.Fix
+			}
+			say(what, "subscribers' traffic may bypass op25b or stop", fix)
 		}
 		if last, total := g.data.router.Panics(); len(last) > 0 && now.Sub(last[len(last)-1].Time) < time.Hour {
 			say(fmt.Sprintf("%d packets could not be handled because of a fault of op25b", total), "those packets are lost, others flow", reportIt)
@@ -119,6 +126,22 @@ func (g *gateway) problems(now time.Time) []control.Problem {
 	}
 	g.since = since
 	return found
+}
+
+// oneByOne returns the errors that were joined.
+func oneByOne(err error) []error {
+	if err == nil {
+		return nil
+	}
+	joined, ok := err.(interface{ Unwrap() []error })
+	if !ok {
+		return []error{err}
+	}
+	var all []error
+	for _, e := range joined.Unwrap() {
+		all = append(all, oneByOne(e)...)
+	}
+	return all
 }
 
 func remainsWhileLost(onExit string) string {
