@@ -89,6 +89,9 @@ func build(cfg *config.Config, live bool) ([]tunnel.Finding, error) {
 // super-packets enter the gateway.
 func inspect(cfg *config.Config, plan *tunnel.Plan) []tunnel.Finding {
 	findings := tunnel.Inspect(plan)
+	if cfg.Tunnel.IOUring != config.FeatureOff {
+		findings = append(findings, tunnel.InspectBatch())
+	}
 	if cfg.Tunnel.Offload == config.FeatureOff || cfg.Forwarding.Capture == config.CaptureSMTP {
 		return findings
 	}
