@@ -130,6 +130,9 @@ func tryConnect(to netip.AddrPort) error {
 	return unix.Connect(fd, socketAddress(to))
 }
 
-func socketAddress(a netip.AddrPort) *unix.SockaddrInet4 {
+func socketAddress(a netip.AddrPort) unix.Sockaddr {
+	if a.Addr().Is6() {
+		return &unix.SockaddrInet6{Addr: a.Addr().As16(), Port: int(a.Port())}
+	}
 	return &unix.SockaddrInet4{Addr: a.Addr().As4(), Port: int(a.Port())}
 }

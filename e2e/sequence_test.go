@@ -87,7 +87,7 @@ func (w *sequenceWay) send(to netip.AddrPort, rate float64) error {
 		}
 		binary.BigEndian.PutUint64(message, w.sent.Load())
 		switch _, err := unix.Write(fd, message); {
-		case err == nil:
+		case err == nil, noWay(err):
 			w.sent.Add(1)
 		case !nothingCame(err) && !errors.Is(err, unix.ECONNREFUSED):
 			return fmt.Errorf("send: %w", err)
@@ -99,12 +99,17 @@ func (w *sequenceWay) send(to netip.AddrPort, rate float64) error {
 	return nil
 }
 
+// noWay reports whether a message was lost for want of a way to its target.
+func noWay(err error) bool {
+	return errors.Is(err, unix.ENETUNREACH) || errors.Is(err, unix.EHOSTUNREACH) || errors.Is(err, unix.ENETDOWN)
+}
+
 func (w *sequenceWay) receive(here netip.AddrPort, bound chan<- error) error {
 	fd, err := blockingSocket()
 	if err == nil {
 		defer unix.Close(fd)
 		const room = 64 << 20 // octets: nothing is lost here while others have the processor
-		err = errors.Join(unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_RCVBUFFORCE, room), unix.Bind(fd, socketAddress(here)))
+		err = errors.Join(unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_RCVBUFFORCE, room), bindWhenFree(fd, here))
 	}
 	bound <- err
 	if err != nil {
@@ -121,6 +126,16 @@ func (w *sequenceWay) receive(here netip.AddrPort, bound chan<- error) error {
 		}
 	}
 	return nil
+}
+
+// bindWhenFree waits for copies of an earlier stream's socket to go: a process that is
+// being started has one for a moment.
+func bindWhenFree(fd int, here netip.AddrPort) error {
+	for end := time.Now().Add(patience); ; time.Sleep(time.Millisecond) {
+		if err := unix.Bind(fd, socketAddress(here)); !errors.Is(err, unix.EADDRINUSE) || time.Now().After(end) {
+			return err
+		}
+	}
 }
 
 func (w *sequenceWay) note(number uint64) {
@@ -189,8 +204,8 @@ func (w *sequenceWay) tally() tally {
 	return c
 }
 
-// doorman tries port 25 of the mail server from the dynamic subscriber, each
-// millisecond if it is answered at once, and fails the test if that ever opens.
+// doorman tries port 25 of the mail server from the dynamic subscriber over and over,
+// and fails the test if that ever opens.
 type doorman struct {
 	stop                       atomic.Bool
 	ended                      chan error
@@ -199,16 +214,26 @@ type doorman struct {
 
 func startDoorman(t testing.TB, n *lab.Network) *doorman {
 	t.Helper()
+	return startDoormanAt(t, n, lab.IPv4, time.Millisecond)
+}
+
+// startDoormanAt starts one for a family that waits after each answer.
+func startDoormanAt(t testing.TB, n *lab.Network, f lab.Family, pause time.Duration) *doorman {
+	t.Helper()
 	d := &doorman{ended: make(chan error, 1)}
-	to := at(lab.IPv4.Addrs().MX, lab.PortSMTP)
-	go func() { d.ended <- n.Dynamic.Do(func() error { return d.knock(to) }) }()
+	to := at(f.Addrs().MX, lab.PortSMTP)
+	go func() { d.ended <- n.Dynamic.Do(func() error { return d.knock(to, pause) }) }()
 	t.Cleanup(func() { d.stop.Store(true) })
 	return d
 }
 
-func (d *doorman) knock(to netip.AddrPort) error {
-	for ; !d.stop.Load(); time.Sleep(time.Millisecond) {
-		fd, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+func (d *doorman) knock(to netip.AddrPort, pause time.Duration) error {
+	domain := unix.AF_INET
+	if to.Addr().Is6() {
+		domain = unix.AF_INET6
+	}
+	for ; !d.stop.Load(); time.Sleep(pause) {
+		fd, err := unix.Socket(domain, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
 		if err != nil {
 			return fmt.Errorf("open socket: %w", err)
 		}
@@ -220,7 +245,7 @@ func (d *doorman) knock(to netip.AddrPort) error {
 		_ = unix.Close(fd)
 		switch {
 		case err == nil:
-			return errors.New("port 25 is open")
+			return fmt.Errorf("port 25 of %s was open at %s", to.Addr(), time.Now().Format(time.TimeOnly+".000"))
 		case errors.Is(err, unix.ECONNREFUSED):
 			d.refused++
 		case errors.Is(err, unix.EINPROGRESS), errors.Is(err, unix.EALREADY):
