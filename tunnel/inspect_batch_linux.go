@@ -8,7 +8,7 @@ func InspectBatch() Finding {
 	if err := CanBatch(); err != nil {
 		return Finding{
 			Check: "io_uring", Level: LevelAdvice, What: "packets are read and written one by one: " + err.Error(),
-			Effect: "small packets: with io_uring twice as many passed",
+			Effect: "of small packets, at least twice as many passed with io_uring",
 			Fix:    "Linux 6.7 or newer; sysctl -w kernel.io_uring_disabled=0; a seccomp filter (containers) has to allow it",
 		}
 	}
