@@ -60,7 +60,7 @@ func networkManager(gateway *lab.Node) fault {
 func networkd() fault {
 	return fault{name: "systemd-networkd restarted", healed: true, inflict: sh(`flush() {
 			for table in 25 26; do ip $1 route flush table $table proto 25 2>/dev/null || true; done
-			for i in $(seq $(ip $1 rule show proto 25 | wc -l)); do ip $1 rule del proto 25; done
+			for i in $(seq $(ip $1 rule show proto 25 | wc -l)); do ip $1 rule del proto 25 2>/dev/null || true; done
 		}
 		flush -4; flush -6`)}
 }

@@ -292,6 +292,7 @@ func (h *Host) reconcile() (added []string, err error) {
 		switch err := r.add(); {
 		case err == nil:
 			added = append(added, r.command())
+		case errors.As(err, new(netlink.LinkNotFoundError)): // told above
 		case !errors.Is(err, unix.EEXIST):
 			errs = append(errs, fmt.Errorf("%s: %w", r.command(), err))
 		}
@@ -343,7 +344,9 @@ func (r route) add() error {
 func (h *Host) Undo() error {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	var errs []error
+	// Somebody may have removed it a moment ago.
+	_, err := h.reconcileGuard()
+	errs := []error{err}
 	if h.plan.OnExit != OnExitBlackhole {
 		errs = append(errs, removeRules(h.plan.Table))
 	}
