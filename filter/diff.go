@@ -72,7 +72,7 @@ func pick(first bool, a, b *int) *int {
 // lacks it.
 func merge(old, next []entry, f func(before, after *entry)) {
 	for len(old) > 0 || len(next) > 0 {
-		order := 0
+		var order int
 		switch {
 		case len(next) == 0:
 			order = -1
