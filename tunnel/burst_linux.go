@@ -145,7 +145,7 @@ func (b *burst) read(l *Lane) ([]byte, error) {
 		c, ok := b.ring.next()
 		if !ok {
 			if b.closing && !b.reading && b.ring.pending == 0 {
-				return nil, ErrClosed
+				return nil, b.in.end()
 			}
 			if err := b.turn(&l.spin); err != nil {
 				return nil, err

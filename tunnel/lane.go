@@ -77,7 +77,7 @@ func (l *Lane) readOne() ([]byte, error) {
 			return l.frame[:n], err
 		}
 	}
-	return nil, ErrClosed
+	return nil, l.in.end()
 }
 
 // Forward sends the frame that Read returned last, changed in place or cut

@@ -211,6 +211,31 @@ func TestLaneSeesTheDeviceGo(t *testing.T) {
 	})
 }
 
+// TestPortSeesItsInterfaceGo has nobody read: the port looks for itself.
+func TestPortSeesItsInterfaceGo(t *testing.T) {
+	inNamespace(t, func() {
+		from, to := openTwo(t)
+		q := from.Queues()[0]
+		if q.deleted() {
+			t.Error("deleted while it is there")
+		}
+		link, err := netlink.LinkByName(from.Name())
+		must(t, err)
+		must(t, netlink.LinkSetDown(link))
+		if q.deleted() {
+			t.Error("deleted while it is down")
+		}
+		must(t, netlink.LinkDel(link))
+		for end := time.Now().Add(10 * lookOut); !q.gone.Load() && time.Now().Before(end); {
+			time.Sleep(10 * time.Millisecond)
+		}
+		if err := q.end(); !errors.Is(err, ErrGone) {
+			t.Errorf("its readers get %v", err)
+		}
+		must(t, errors.Join(from.Close(), to.Close()))
+	})
+}
+
 func TestLaneAllocatesNothing(t *testing.T) {
 	lanes(t, func(t *testing.T, o LaneOptions) {
 		t.Helper()

@@ -8,6 +8,7 @@ import (
 	"os"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"golang.org/x/sys/unix"
 	"golang.zx2c4.com/wireguard/tun"
@@ -141,16 +142,37 @@ func (p *Port) drop(n int) error {
 	return errors.Join(errs...)
 }
 
+// lookOut is how often a port looks whether its interface is still there.
+const lookOut = time.Second
+
 // follow keeps MTU up to date and drains the device's events, without which its
 // listeners would block. It ends when the device is closed.
+//
+// It also wakes the readers of an interface that was deleted. The kernel does so itself,
+// yet a moment too early (tun_detach_all): what reads just then by io_uring finds
+// nothing, and is not woken again.
 func (p *Port) follow() {
 	defer p.events.Done()
-	for event := range p.dev.Events() {
-		if event&tun.EventMTUUpdate == 0 {
-			continue
-		}
-		if mtu, err := p.dev.MTU(); err == nil {
-			p.mtu.Store(int64(mtu))
+	timer := time.NewTicker(lookOut)
+	defer timer.Stop()
+	for {
+		select {
+		case event, open := <-p.dev.Events():
+			if !open {
+				return
+			}
+			if event&tun.EventMTUUpdate == 0 {
+				continue
+			}
+			if mtu, err := p.dev.MTU(); err == nil {
+				p.mtu.Store(int64(mtu))
+			}
+		case <-timer.C:
+			for _, q := range p.queues {
+				if q.deleted() && !q.gone.Swap(true) {
+					q.wake()
+				}
+			}
 		}
 	}
 }

@@ -29,6 +29,7 @@ type Queue struct {
 
 	wakeup  int // eventfd: readable once the queue is interrupted
 	closing atomic.Bool
+	gone    atomic.Bool // the device was deleted
 	closed  sync.Once
 }
 
@@ -126,7 +127,22 @@ func writeError(errno syscall.Errno) error {
 	}
 }
 
-// wake makes the reader return ErrClosed.
+// deleted reports whether somebody has deleted the device.
+func (q *Queue) deleted() bool {
+	fds := [1]unix.PollFd{{Fd: int32(q.fd)}} //nolint:gosec // a descriptor
+	n, err := unix.Poll(fds[:], 0)
+	return n > 0 && err == nil && fds[0].Revents&unix.POLLERR != 0
+}
+
+// end is what a reader returns that was woken.
+func (q *Queue) end() error {
+	if q.gone.Load() {
+		return ErrGone
+	}
+	return ErrClosed
+}
+
+// wake makes the reader return, see end.
 func (q *Queue) wake() {
 	q.closing.Store(true)
 	one := [8]byte{0: 1}
