@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"net"
 	"net/http"
 	"os"
@@ -94,6 +95,13 @@ func Listen(opts Options) (*Server, error) {
 
 // Publish renames the socket into place. From then on clients find it.
 func (s *Server) Publish() error { return s.socket.publish() }
+
+// Removed reports whether somebody has taken the published socket's file away, so that
+// no client finds it. A file of another in its place is none of ours to touch.
+func (s *Server) Removed() bool {
+	_, err := os.Lstat(s.socket.path)
+	return errors.Is(err, fs.ErrNotExist)
+}
 
 // Serve answers for g until Close, and then returns nil. It is called once.
 func (s *Server) Serve(g Gateway) error {

@@ -175,6 +175,9 @@ func (h *Host) bringUp(port string) error {
 			return err
 		}
 	}
+	if err := healQueueLength(link, new([]string)); err != nil {
+		return err
+	}
 	if err := netlink.LinkSetMulticastOff(link); err != nil {
 		return fmt.Errorf("switch multicast off on %s: %w", port, err)
 	}

@@ -251,7 +251,7 @@ func (p *Plan) Commands() []string {
 }
 
 func (p *Plan) linkCommand(port string) string {
-	c := fmt.Sprintf("ip link set dev %s mtu %d multicast off", port, p.MTU)
+	c := fmt.Sprintf("ip link set dev %s mtu %d txqueuelen %d multicast off", port, p.MTU, queueLength)
 	if p.IPv6 {
 		c += " addrgenmode none"
 	}

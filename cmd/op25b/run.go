@@ -10,6 +10,7 @@ import (
 	"strings"
 	"sync"
 	"syscall"
+	"time"
 
 	"github.com/coreos/go-systemd/v22/daemon"
 	"github.com/spf13/cobra"
@@ -88,30 +89,80 @@ func runGateway(ctx context.Context, path string, cfg *config.Config, takeover b
 	return err
 }
 
+// answerInterval is how often the control socket is looked after.
+const answerInterval = 5 * time.Second
+
 // answer lets others ask g on a socket, until quiet is called. Without the socket it
-// runs all the same: customers come first.
+// runs all the same: customers come first. One that somebody has removed is made
+// again.
 func answer(g *gateway, path string, successor bool) (quiet func()) {
-	log := g.log.Named("control")
-	server, err := control.Listen(control.Options{Path: path, Successor: successor, Log: log})
-	if err == nil {
-		err = server.Publish()
-	}
-	if err != nil {
-		log.Warn("this gateway cannot be asked: status, reload and takeover do not reach it", zap.Error(err))
-		return func() {}
-	}
-	var serving sync.WaitGroup
-	serving.Go(func() {
-		if err := server.Serve(g); err != nil {
-			log.Error("this gateway cannot be asked any more", zap.Error(err))
+	a := &answering{log: g.log.Named("control"), gateway: g, path: path}
+	a.listen(successor)
+	over := make(chan struct{})
+	var looking sync.WaitGroup
+	looking.Go(func() {
+		tick := time.NewTicker(answerInterval)
+		defer tick.Stop()
+		for {
+			select {
+			case <-over:
+				return
+			case <-tick.C:
+				if a.server == nil || a.server.Removed() {
+					a.close()
+					a.listen(false)
+				}
+			}
 		}
 	})
 	return func() {
-		if err := server.Close(); err != nil {
-			log.Warn("the control socket could not be removed", zap.Error(err))
-		}
-		serving.Wait()
+		close(over)
+		looking.Wait()
+		a.close()
 	}
+}
+
+// answering is a gateway's control socket, and who serves it.
+type answering struct {
+	log     *zap.Logger
+	gateway *gateway
+	path    string
+	server  *control.Server // nil: none
+	serving sync.WaitGroup
+	said    string // why there is none; once is enough
+}
+
+func (a *answering) listen(successor bool) {
+	server, err := control.Listen(control.Options{Path: a.path, Successor: successor, Log: a.log})
+	if err == nil {
+		if err = server.Publish(); err != nil {
+			err = errors.Join(err, server.Close())
+		}
+	}
+	if err != nil {
+		if a.said != err.Error() {
+			a.log.Warn("this gateway cannot be asked: status, reload and takeover do not reach it", zap.Error(err))
+		}
+		a.said = err.Error()
+		return
+	}
+	a.server, a.said = server, ""
+	a.serving.Go(func() {
+		if err := server.Serve(a.gateway); err != nil {
+			a.log.Error("this gateway cannot be asked any more", zap.Error(err))
+		}
+	})
+}
+
+func (a *answering) close() {
+	if a.server == nil {
+		return
+	}
+	if err := a.server.Close(); err != nil {
+		a.log.Warn("the control socket could not be removed", zap.Error(err))
+	}
+	a.serving.Wait()
+	a.server = nil
 }
 
 func (g *gateway) logReady() {
