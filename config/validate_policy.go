@@ -8,8 +8,9 @@ import (
 )
 
 // maxNamed is how many pools, and how many relays, there can be: the policy
-// numbers them in 16 bits. Each may have any number of prefixes.
-const maxNamed = 1 << 16
+// numbers them in 16 bits, and one number means none. Each may have any number of
+// prefixes.
+const maxNamed = 1<<16 - 1
 
 func (v *validator) policy() {
 	v.ports()

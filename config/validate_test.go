@@ -74,7 +74,7 @@ func TestTooMany(t *testing.T) {
 		addr := netip.AddrFrom4([4]byte{10, byte(i >> 16), byte(i >> 8), byte(i)})
 		c.Policy.Relays[i] = Relay{Name: addr.String(), Prefixes: []netip.Prefix{netip.PrefixFrom(addr, 32)}}
 	}
-	want := Problems{{Path: "policy.relays", What: "has 65537 entries", Fix: "write at most 65536; put prefixes that are treated alike into one entry"}}
+	want := Problems{{Path: "policy.relays", What: "has 65536 entries", Fix: "write at most 65535; put prefixes that are treated alike into one entry"}}
 	if diff := cmp.Diff(want, validate(c, origin{}, nil)); diff != "" {
 		t.Errorf("one too many (-want +got):\n%s", diff)
 	}

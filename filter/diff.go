@@ -11,15 +11,24 @@ import (
 // counted once. A prefix that stays may be decided by a longer one all the same.
 type Diff struct {
 	// BecomeDynamic and BecomeStatic are in both policies.
-	BecomeDynamic, BecomeStatic int
+	BecomeDynamic int `json:"become_dynamic"`
+	BecomeStatic  int `json:"become_static"`
 	// Answered are dynamic in both and get another response.
-	Answered                      int
-	AddedDynamic, AddedStatic     int
-	RemovedDynamic, RemovedStatic int
+	Answered       int `json:"answered"`
+	AddedDynamic   int `json:"added_dynamic"`
+	AddedStatic    int `json:"added_static"`
+	RemovedDynamic int `json:"removed_dynamic"`
+	RemovedStatic  int `json:"removed_static"`
+	// Refused and Freed are the addresses that blocked ports are closed to, or open
+	// to, from now on, whatever prefixes say so.
+	Refused Amount `json:"refused"`
+	Freed   Amount `json:"freed"`
 	// AddedRelays and RemovedRelays are prefixes of relays.
-	AddedRelays, RemovedRelays int
+	AddedRelays   int `json:"added_relays"`
+	RemovedRelays int `json:"removed_relays"`
 	// AddedPorts and RemovedPorts are blocked ports.
-	AddedPorts, RemovedPorts []uint16
+	AddedPorts   []uint16 `json:"added_ports"`
+	RemovedPorts []uint16 `json:"removed_ports"`
 }
 
 // DiffPolicies tells what next changes.
@@ -39,6 +48,7 @@ func DiffPolicies(old, next *Policy) Diff {
 			d.Answered++
 		}
 	})
+	d.Refused, d.Freed = compareAddresses(old, next)
 	merge(old.relays.prefixes, next.relays.prefixes, func(before, after *entry) {
 		switch {
 		case before == nil:
@@ -102,12 +112,59 @@ func compareEntries(a, b entry) int {
 	)
 }
 
+// compareAddresses goes through the ranges of both policies side by side.
+func compareAddresses(old, next *Policy) (refused, freed Amount) {
+	for f := range old.pools.families {
+		a, b := &old.pools.families[f], &next.pools.families[f]
+		at, i, j, more := key{}, 0, 0, true
+		for more {
+			end := a.last(i)
+			if other := b.last(j); other.less(end) {
+				end = other
+			}
+			switch before, after := old.dynamic(a.all[i]), next.dynamic(b.all[j]); {
+			case after && !before:
+				refused.add(family(f), at, end)
+			case before && !after:
+				freed.add(family(f), at, end)
+			}
+			if a.last(i) == end {
+				i++
+			}
+			if b.last(j) == end {
+				j++
+			}
+			at, more = end.next()
+		}
+	}
+	return refused, freed
+}
+
+// dynamic reports whether the addresses of s are refused blocked ports.
+func (p *Policy) dynamic(s span) bool { return s.prefix != none && p.classes[s.id] != classStatic }
+
+// Amount is a number of addresses.
+type Amount struct {
+	IPv4 float64 `json:"ipv4_addresses"`
+	IPv6 float64 `json:"ipv6_64_networks"`
+}
+
+// add adds a range.
+func (n *Amount) add(f family, first, last key) {
+	// Of upper halves; an address of IPv4 is in the topmost 32 bits of it.
+	count := float64(last.hi-first.hi) + (float64(last.lo)-float64(first.lo)+1)/(1<<64)
+	if f == family4 {
+		n.IPv4 += count / (1 << 32)
+		return
+	}
+	n.IPv6 += count
+}
+
 // Size is what a policy holds.
 type Size struct {
 	Prefixes, DynamicPrefixes int
-	// IPv4 counts the addresses that are refused blocked ports, IPv6 their /64
-	// networks.
-	IPv4, IPv6 float64
+	// Refused are the addresses that blocked ports are closed to.
+	Refused Amount
 }
 
 // Size counts.
@@ -118,13 +175,12 @@ func (p *Policy) Size() Size {
 			s.DynamicPrefixes++
 		}
 	}
-	for f, total := range map[family]*float64{family4: &s.IPv4, family6: &s.IPv6} {
+	for f := range p.pools.families {
 		p.pools.families[f].each(func(r span, last key) {
-			if r.prefix != none && p.classes[r.id] != classStatic {
-				*total += float64(last.hi-r.from.hi) + (float64(last.lo)-float64(r.from.lo)+1)/(1<<64)
+			if p.dynamic(r) {
+				s.Refused.add(family(f), r.from, last) //nolint:gosec // two of them
 			}
 		})
 	}
-	s.IPv4 /= 1 << 32
 	return s
 }

@@ -41,13 +41,21 @@ func TestDiffPolicies(t *testing.T) {
 		},
 		"become": {
 			diffSpec([]string{"10.0.0.0/8", "10.2.0.0/16", "2001:db8::/32", "2001:db8:1::/48"}, []string{"10.1.0.0/16"}, nil),
-			filter.Diff{BecomeDynamic: 2, BecomeStatic: 1},
+			filter.Diff{
+				BecomeDynamic: 2, BecomeStatic: 1,
+				Refused: filter.Amount{IPv4: 1 << 16, IPv6: 1 << 16}, Freed: filter.Amount{IPv4: 1 << 16},
+			},
 		},
 		"added and removed": {
 			diffSpec([]string{"10.0.0.0/8", "10.0.0.0/9", "2001:db8::/32"}, []string{"10.2.0.0/16", "10.3.0.0/16", "10.4.0.0/16"}, nil),
-			filter.Diff{AddedDynamic: 1, AddedStatic: 2, RemovedDynamic: 1, RemovedStatic: 1},
+			filter.Diff{
+				AddedDynamic: 1, AddedStatic: 2, RemovedDynamic: 1, RemovedStatic: 1,
+				Refused: filter.Amount{IPv6: 1 << 16}, Freed: filter.Amount{IPv4: 2 << 16},
+			},
 		},
-		"everything gone": {diffSpec(nil, nil, nil), filter.Diff{RemovedDynamic: 3, RemovedStatic: 2}},
+		"everything gone": {diffSpec(nil, nil, nil), filter.Diff{
+			RemovedDynamic: 3, RemovedStatic: 2, Freed: filter.Amount{IPv4: 1<<24 - 1<<16, IPv6: 1<<32 - 1<<16},
+		}},
 		"another answer": {
 			diffSpec([]string{"10.0.0.0/8", "10.1.0.0/16", "2001:db8::/32"}, []string{"10.2.0.0/16", "2001:db8:1::/48"},
 				func(s *filter.Spec) { s.Pools[0].Response = filter.RespondDrop }),
@@ -71,7 +79,7 @@ func TestDiffPolicies(t *testing.T) {
 			// Backwards, what was added is removed.
 			back := filter.DiffPolicies(compile(t, tc.next), compile(t, old))
 			if back.AddedDynamic != got.RemovedDynamic || back.RemovedStatic != got.AddedStatic || back.BecomeStatic != got.BecomeDynamic ||
-				back.AddedRelays != got.RemovedRelays || !slices.Equal(back.AddedPorts, got.RemovedPorts) {
+				back.AddedRelays != got.RemovedRelays || back.Refused != got.Freed || back.Freed != got.Refused || !slices.Equal(back.AddedPorts, got.RemovedPorts) {
 				t.Errorf("backwards: %+v", back)
 			}
 		})
@@ -85,16 +93,17 @@ func TestSize(t *testing.T) {
 		want filter.Size
 	}{
 		"none":         {diffSpec(nil, []string{"10.0.0.0/8"}, nil), filter.Size{Prefixes: 1}},
-		"one address":  {diffSpec([]string{"10.0.0.1/32"}, nil, nil), filter.Size{Prefixes: 1, DynamicPrefixes: 1, IPv4: 1}},
-		"a hole":       {diffSpec([]string{"10.0.0.0/8"}, []string{"10.1.0.0/16"}, nil), filter.Size{Prefixes: 2, DynamicPrefixes: 1, IPv4: 1<<24 - 1<<16}},
-		"nested alike": {diffSpec([]string{"10.0.0.0/8", "10.1.0.0/16"}, nil, nil), filter.Size{Prefixes: 2, DynamicPrefixes: 2, IPv4: 1 << 24}},
-		"all IPv4":     {diffSpec([]string{"0.0.0.0/0"}, nil, nil), filter.Size{Prefixes: 1, DynamicPrefixes: 1, IPv4: 1 << 32}},
-		"IPv6":         {diffSpec([]string{"2001:db8::/48"}, []string{"2001:db8:0:1::/64"}, nil), filter.Size{Prefixes: 2, DynamicPrefixes: 1, IPv6: 1<<16 - 1}},
-		"half a /64":   {diffSpec([]string{"2001:db8::/65"}, nil, nil), filter.Size{Prefixes: 1, DynamicPrefixes: 1, IPv6: 0.5}},
+		"one address":  {diffSpec([]string{"10.0.0.1/32"}, nil, nil), filter.Size{Prefixes: 1, DynamicPrefixes: 1, Refused: filter.Amount{IPv4: 1}}},
+		"a hole":       {diffSpec([]string{"10.0.0.0/8"}, []string{"10.1.0.0/16"}, nil), filter.Size{Prefixes: 2, DynamicPrefixes: 1, Refused: filter.Amount{IPv4: 1<<24 - 1<<16}}},
+		"nested alike": {diffSpec([]string{"10.0.0.0/8", "10.1.0.0/16"}, nil, nil), filter.Size{Prefixes: 2, DynamicPrefixes: 2, Refused: filter.Amount{IPv4: 1 << 24}}},
+		"all IPv4":     {diffSpec([]string{"0.0.0.0/0"}, nil, nil), filter.Size{Prefixes: 1, DynamicPrefixes: 1, Refused: filter.Amount{IPv4: 1 << 32}}},
+		"IPv6":         {diffSpec([]string{"2001:db8::/48"}, []string{"2001:db8:0:1::/64"}, nil), filter.Size{Prefixes: 2, DynamicPrefixes: 1, Refused: filter.Amount{IPv6: 1<<16 - 1}}},
+		"half a /64":   {diffSpec([]string{"2001:db8::/65"}, nil, nil), filter.Size{Prefixes: 1, DynamicPrefixes: 1, Refused: filter.Amount{IPv6: 0.5}}},
 	} {
 		got := compile(t, tc.spec).Size()
 		near := func(a, b float64) bool { return math.Abs(a-b) <= 1e-9*max(1, b) }
-		if got.Prefixes != tc.want.Prefixes || got.DynamicPrefixes != tc.want.DynamicPrefixes || !near(got.IPv4, tc.want.IPv4) || !near(got.IPv6, tc.want.IPv6) {
+		if got.Prefixes != tc.want.Prefixes || got.DynamicPrefixes != tc.want.DynamicPrefixes ||
+			!near(got.Refused.IPv4, tc.want.Refused.IPv4) || !near(got.Refused.IPv6, tc.want.Refused.IPv6) {
 			t.Errorf("%s: %+v, want %+v", name, got, tc.want)
 		}
 	}

@@ -228,12 +228,16 @@ func (j *jump) to(k key) slot {
 // each calls f for every range, with its last address.
 func (r *ranges) each(f func(s span, last key)) {
 	for i, s := range r.all {
-		last := key{^uint64(0), ^uint64(0)}
-		if i+1 < len(r.all) {
-			last = r.all[i+1].from.before()
-		}
-		f(s, last)
+		f(s, r.last(i))
 	}
+}
+
+// last returns the last address of the i-th range.
+func (r *ranges) last(i int) key {
+	if i+1 < len(r.all) {
+		return r.all[i+1].from.before()
+	}
+	return key{^uint64(0), ^uint64(0)}
 }
 
 // lookup returns what the longest prefix that holds a stands for.

@@ -106,10 +106,10 @@ func prepare(path string, running *config.Config) (*update, error) {
 func (g *gateway) weigh(u *update, force bool) (changes []string, err error) {
 	old, next := g.policy.Size(), u.policy.Size()
 	const half = 2
-	if !force && (next.IPv4 < old.IPv4/half || next.IPv6 < old.IPv6/half) {
+	if !force && (next.Refused.IPv4 < old.Refused.IPv4/half || next.Refused.IPv6 < old.Refused.IPv6/half) {
 		return nil, &control.Refusal{
 			Problems: []string{fmt.Sprintf("less than half of the addresses that are refused port 25 would be left: "+
-				"%.0f of %.0f IPv4 addresses, %.0f of %.0f IPv6 /64 networks", next.IPv4, old.IPv4, next.IPv6, old.IPv6)},
+				"%.0f of %.0f IPv4 addresses, %.0f of %.0f IPv6 /64 networks", next.Refused.IPv4, old.Refused.IPv4, next.Refused.IPv6, old.Refused.IPv6)},
 			Fix: "if that is what you want, type: op25b reload --force",
 		}
 	}
@@ -151,6 +151,8 @@ func changesOf(d filter.Diff) []string {
 	say(d.RemovedDynamic, "dynamic prefix is removed", "dynamic prefixes are removed")
 	say(d.RemovedStatic, "static prefix is removed", "static prefixes are removed")
 	say(d.Answered, "dynamic prefix gets another response", "dynamic prefixes get another response")
+	changes = append(changes, amounts(d.Refused, "can no longer reach blocked ports")...)
+	changes = append(changes, amounts(d.Freed, "can reach blocked ports")...)
 	say(d.AddedRelays, "relay prefix is added", "relay prefixes are added")
 	say(d.RemovedRelays, "relay prefix is removed", "relay prefixes are removed")
 	for _, port := range d.AddedPorts {
@@ -160,6 +162,18 @@ func changesOf(d filter.Diff) []string {
 		changes = append(changes, fmt.Sprintf("port %d is no longer blocked", port))
 	}
 	return changes
+}
+
+// amounts says how many addresses something happens to.
+func amounts(n filter.Amount, what string) []string {
+	var said []string
+	if n.IPv4 > 0 {
+		said = append(said, fmt.Sprintf("IPv4 addresses that %s: %.0f", what, n.IPv4))
+	}
+	if n.IPv6 > 0 {
+		said = append(said, fmt.Sprintf("IPv6 /64 networks that %s: %.6g", what, n.IPv6))
+	}
+	return said
 }
 
 // refusal is what a client of the control socket gets of an error.

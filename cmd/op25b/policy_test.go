@@ -57,7 +57,7 @@ func TestReloadChanges(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := []string{"2 static prefixes are added", "1 relay prefix is added", "port 2525 becomes blocked"}
+	want := []string{"2 static prefixes are added", "IPv4 addresses that can reach blocked ports: 256", "1 relay prefix is added", "port 2525 becomes blocked"}
 	if diff := cmp.Diff(want, result.Changes); diff != "" || result.Generation != 2 {
 		t.Errorf("generation %d, changes (-want +got):\n%s", result.Generation, diff)
 	}
