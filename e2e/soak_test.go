@@ -54,12 +54,7 @@ func TestSoak(t *testing.T) {
 	}
 	time.Sleep(time.Second) // until nothing flows any more
 	for direction, counts := range g.status(t).Packets {
-		var fates uint64
-		for name, count := range counts {
-			if name != "frames" && name != "octets" {
-				fates += count
-			}
-		}
+		fates := sumOfFates(counts)
 		t.Logf("%s: %d frames, %d fates, %d octets", direction, counts["frames"], fates, counts["octets"])
 		if fates != counts["frames"] {
 			t.Errorf("%s: %d frames, %d fates: %v", direction, counts["frames"], fates, counts)

@@ -222,12 +222,7 @@ func (l *lineage) end(t testing.TB) {
 	t.Helper()
 	s := l.status(t)
 	for direction, counts := range s.Packets {
-		var fates uint64
-		for name, n := range counts {
-			if name != "frames" && name != "octets" {
-				fates += n
-			}
-		}
+		fates := sumOfFates(counts)
 		// Taken while packets flow, they may be one apart for each worker.
 		if frames := counts["frames"]; frames < fates || frames > fates+uint64(len(s.Workers)) {
 			t.Errorf("%s: %d frames, %d fates: %v", direction, frames, fates, counts)
@@ -236,6 +231,16 @@ func (l *lineage) end(t testing.TB) {
 	if code := l.current.signal(t, unix.SIGTERM); code != 0 {
 		t.Errorf("the gateway ended with %d", code)
 	}
+}
+
+// sumOfFates adds up what became of frames in one direction.
+func sumOfFates(counts map[string]uint64) (sum uint64) {
+	for name, n := range counts {
+		if name != "frames" && name != "octets" {
+			sum += n
+		}
+	}
+	return sum
 }
 
 // resources are what a process may leak.
