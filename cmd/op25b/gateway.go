@@ -12,6 +12,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/coreos/go-systemd/v22/daemon"
 	"go.uber.org/zap"
 
 	"op25b/config"
@@ -37,7 +38,8 @@ type gateway struct {
 	mu         sync.Mutex // guards what follows, for moments only
 	cfg        *config.Config
 	policy     *filter.Policy
-	generation int // of the policy, from 1
+	size       filter.Size // of policy, which takes a while to count
+	generation int         // of the policy, from 1
 	loaded     time.Time
 	reloaded   *control.ReloadStatus
 	data       *dataPath // nil while there is none
@@ -66,7 +68,7 @@ func openGateway(path string, cfg *config.Config, log *zap.Logger, level zap.Ato
 		return nil, err
 	}
 	g := &gateway{
-		log: log, level: level, path: path, started: time.Now(), cfg: cfg, policy: policy, probe: newProbe(cfg, policy),
+		log: log, level: level, path: path, started: time.Now(), cfg: cfg, policy: policy, size: policy.Size(), probe: newProbe(cfg, policy),
 		generation: 1, loaded: time.Now(), since: map[string]time.Time{}, state: control.StateStarting,
 		yielded: make(chan struct{}),
 	}
@@ -188,6 +190,7 @@ func (g *gateway) lose(why error) {
 
 // regain makes the data path anew, and reports whether that went well.
 func (g *gateway) regain() bool {
+	notify(g.log, daemon.SdNotifyWatchdog) // it may take longer than a beat
 	g.changing.Lock()
 	defer g.changing.Unlock()
 	g.mu.Lock()

@@ -48,7 +48,7 @@ func testGateway(t *testing.T) (*gateway, *stuckLane) {
 		t.Fatal(err)
 	}
 	return &gateway{
-		log: zap.NewNop(), cfg: &cfg, policy: policy, probe: newProbe(&cfg, policy), state: control.StateOK,
+		log: zap.NewNop(), cfg: &cfg, policy: policy, size: policy.Size(), probe: newProbe(&cfg, policy), state: control.StateOK,
 		since: map[string]time.Time{}, data: &dataPath{router: router},
 	}, lane
 }

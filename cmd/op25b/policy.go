@@ -104,7 +104,7 @@ func prepare(path string, running *config.Config) (*update, error) {
 
 // weigh says what changes, and refuses what looks like a list that was cut off.
 func (g *gateway) weigh(u *update, force bool) (changes []string, err error) {
-	old, next := g.policy.Size(), u.policy.Size()
+	old, next := g.size, u.policy.Size()
 	const half = 2
 	if !force && (next.Refused.IPv4 < old.Refused.IPv4/half || next.Refused.IPv6 < old.Refused.IPv6/half) {
 		return nil, &control.Refusal{
@@ -127,7 +127,7 @@ func (g *gateway) apply(u *update) error {
 	}
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	g.cfg, g.policy, g.probe = u.cfg, u.policy, newProbe(u.cfg, u.policy)
+	g.cfg, g.policy, g.size, g.probe = u.cfg, u.policy, u.policy.Size(), newProbe(u.cfg, u.policy)
 	g.generation++
 	g.loaded = time.Now()
 	return nil

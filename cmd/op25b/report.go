@@ -23,13 +23,12 @@ func (g *gateway) Status() control.Status {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	version := buildVersion()
-	size := g.policy.Size()
 	s := control.Status{
 		Version: version.Version, Revision: version.Revision, PID: os.Getpid(), Started: g.started,
 		State: g.state, Problems: g.problems(time.Now()),
 		Policy: control.PolicyStatus{
 			Generation: g.generation, Loaded: g.loaded, File: g.path, Pools: len(g.cfg.Policy.Pools),
-			Prefixes: size.Prefixes, DynamicPrefixes: size.DynamicPrefixes, Ports: g.cfg.Policy.Ports,
+			Prefixes: g.size.Prefixes, DynamicPrefixes: g.size.DynamicPrefixes, Ports: g.cfg.Policy.Ports,
 		},
 		Reload:  g.reloaded,
 		Capture: string(g.cfg.Forwarding.Capture), ReturnPath: string(g.cfg.Forwarding.ReturnPath), OnExit: string(g.cfg.Forwarding.OnExit),
