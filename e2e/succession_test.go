@@ -94,6 +94,31 @@ func TestSuccessionFails(t *testing.T) {
 	g.end(t)
 }
 
+// TestSuccessionOfAnotherPolicy has the successor block one more port. The kernel's
+// guard is the successor's, too.
+func TestSuccessionOfAnotherPolicy(t *testing.T) {
+	t.Parallel()
+	n := newNetwork(t, lab.Options{})
+	startServer(t, n)
+	g := newLineage(t, n, n.GatewayConfig(lab.ConfigOptions{}))
+	echo := at(lab.IPv4.Addrs().Internet, lab.PortEcho)
+	wantConnected(t, n.Dynamic, echo)
+	ports := fmt.Sprintf("[%d, %d]", lab.PortSMTP, lab.PortEcho)
+	config := n.GatewayConfig(lab.ConfigOptions{Set: map[string]string{"policy.ports": ports, "forwarding.priority": "2600"}})
+	if err := os.WriteFile(g.path, []byte(config), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	g.succeed(t)
+	wantRefused(t, n.Dynamic, echo)
+	if rules := mustRun(t, n.Gateway, "ip", "rule"); strings.Contains(rules, "2500:") || !strings.Contains(rules, "2600:") {
+		t.Errorf("rules are not the successor's:\n%s", rules)
+	}
+	g.current.signal(t, unix.SIGKILL)
+	eventually(t, "the kernel to take over", func() bool { return dial(t, n.Dynamic, echo).outcome == refused })
+	wantRefused(t, n.Dynamic, at(lab.IPv4.Addrs().MX, lab.PortSMTP))
+	wantConnected(t, n.Static, echo)
+}
+
 // TestTakeoverWithoutGateway names the socket and what to type.
 func TestTakeoverWithoutGateway(t *testing.T) {
 	t.Parallel()

@@ -20,15 +20,15 @@ import (
 // protocol number, the forwarding switch of the interfaces that the operator
 // named, and net.ipv6.conf.all.forwarding, which IPv6 has no other switch for.
 //
-// Up, Apply, Watch and Undo or Release are called in that order, by one goroutine;
-// SetGuard and Trouble may be called from any.
+// Up or Succeed, Apply, Settle after Succeed, Watch, and Undo or Release are called in
+// that order, by one goroutine; SetGuard and Trouble may be called from any.
 type Host struct {
 	log  *zap.Logger
 	plan Plan
 
 	mu                    sync.Mutex // held while the kernel is being changed
 	divert                *diverter
-	restore               []string // settings that were off, see settings.go
+	restore               []string // settings that were off
 	mtu                   int
 	forwards6             bool           // IPv6 forwarding has been seen on
 	guardSeen             uint32         // generation of netfilter's rules at which the guard was whole
@@ -99,49 +99,52 @@ func MTU(p *Plan) (int, error) {
 }
 
 // Up clears away what a crashed run left, puts the guard in place, and brings
-// the two ports' links up. Nothing is routed into them yet, unless they were
-// adopted.
+// the two ports' links up. Nothing is routed into them yet.
 func (h *Host) Up() error {
-	return h.up(h.removeLeftovers, h.bringUp)
-}
-
-// Succeed is Up for ports that are in use: packets flow, by the rules of a gateway
-// that still runs. What the plan does not hold stays until Settle.
-func (h *Host) Succeed() error {
-	return h.up(func() error { return nil }, func(port string) error {
-		_, err := h.healLink(port)
-		return err
-	})
-}
-
-func (h *Host) up(prepare func() error, bringUp func(port string) error) error {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if err := h.checkTables(); err != nil {
 		return err
 	}
-	if err := prepare(); err != nil {
+	if err := h.removeLeftovers(); err != nil {
 		return err
 	}
 	if err := h.applyGuard(); err != nil {
 		return err
 	}
 	for _, port := range h.plan.ports() {
-		if err := bringUp(port); err != nil {
+		if err := h.bringUp(port); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// Settle removes what the predecessor had and this plan does not hold, and takes
-// over the settings that have to be put back at the end: those of
-// [Host.Release].
+// Succeed is Up for ports that were adopted. Packets flow, perhaps by the rules of a
+// gateway that still runs and watches over them: whatever is not as in this plan, and
+// the guard, is left to Settle.
+func (h *Host) Succeed() error {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if err := h.checkTables(); err != nil {
+		return err
+	}
+	for _, port := range h.plan.ports() {
+		if _, err := h.healLink(port); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Settle puts this plan's guard in place of the predecessor's, removes what that had
+// and this plan does not hold, and takes over the settings that have to be put back
+// at the end: those of [Host.Release].
 func (h *Host) Settle(restore []string) error {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.restore = append(h.restore, restore...)
-	return h.removeLeftovers()
+	return errors.Join(h.applyGuard(), h.removeLeftovers())
 }
 
 // Release lets go of everything but changes nothing: a successor has it. It returns

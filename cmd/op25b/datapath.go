@@ -89,11 +89,7 @@ func (d *dataPath) open(policy *filter.Policy, kept map[string][]*os.File) error
 		return err
 	}
 	d.start()
-	if err := host.Apply(); err != nil {
-		return err
-	}
-	d.watch()
-	return nil
+	return host.Apply()
 }
 
 func (d *dataPath) openPorts(mtu int, kept map[string][]*os.File) (err error) {
@@ -209,12 +205,15 @@ func (d *dataPath) watch() {
 	d.watching.Go(func() { d.host.Watch(ctx) })
 }
 
-// settle is called once nobody else uses the interfaces.
+// settle is called once nobody else uses the interfaces, and watches over them from
+// then on.
 func (d *dataPath) settle(restore []string) error {
-	if !d.adopted() {
-		return nil
+	var err error
+	if d.adopted() {
+		err = d.host.Settle(restore)
 	}
-	return d.host.Settle(restore)
+	d.watch() // which puts right what could not be settled
+	return err
 }
 
 // close takes everything apart, in reverse: the kernel forwards by itself before the

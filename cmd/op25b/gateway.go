@@ -97,7 +97,10 @@ func (g *gateway) succeed(before *predecessor) error {
 		return err
 	}
 	g.generation = handover.Generation + 1
-	return g.data.settle(handover.Restore)
+	if err := g.data.settle(handover.Restore); err != nil { // there is no way back
+		g.log.Error("the machine is not as op25b needs it after the succession", zap.Error(err))
+	}
+	return nil
 }
 
 const (
