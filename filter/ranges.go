@@ -18,6 +18,18 @@ func (p *Policy) Refused() []netipx.IPRange {
 	})
 }
 
+// RefusedWith returns those of Refused that get this response. Sources in no pool
+// get none: they are with [RespondDrop].
+func (p *Policy) RefusedWith(r Response) []netipx.IPRange {
+	class := Pool{Response: r}.class()
+	return p.pools.ranges(func(s span) bool {
+		if s.prefix == none {
+			return p.validateSource && class == classDrop
+		}
+		return p.classes[s.id] == class
+	})
+}
+
 // Reachable returns the addresses of all relays, like Refused.
 func (p *Policy) Reachable() []netipx.IPRange {
 	return p.relays.ranges(func(s span) bool { return s.prefix != none })

@@ -44,6 +44,52 @@ func TestRefused(t *testing.T) {
 	}
 }
 
+// TestRefusedWith divides what is refused by the answer: nothing is in two parts, and
+// together they are what Refused returns.
+func TestRefusedWith(t *testing.T) {
+	t.Parallel()
+	for _, validate := range []bool{false, true} {
+		spec := filter.Spec{Ports: []uint16{25}, ValidateSource: validate, Pools: []filter.Pool{
+			{Name: "a", Prefixes: prefixes("10.0.0.0/8", "2001:db8::/32")},
+			{Name: "b", Prefixes: prefixes("10.1.0.0/16"), Response: filter.RespondProhibited},
+			{Name: "c", Prefixes: prefixes("10.1.2.0/24", "10.2.0.0/16"), Response: filter.RespondDrop},
+			{Name: "d", Prefixes: prefixes("10.1.2.128/25", "2001:db8:1::/48"), Static: true},
+		}}
+		policy := compile(t, spec)
+		var union netipx.IPSetBuilder
+		want := map[filter.Response][]string{
+			filter.RespondReset: {
+				"10.0.0.0-10.0.255.255", "10.3.0.0-10.255.255.255",
+				"2001:db8::-2001:db8:0:ffff:ffff:ffff:ffff:ffff", "2001:db8:2::-2001:db8:ffff:ffff:ffff:ffff:ffff:ffff",
+			},
+			filter.RespondProhibited: {"10.1.0.0-10.1.1.255", "10.1.3.0-10.1.255.255"},
+			filter.RespondDrop:       {"10.1.2.0-10.1.2.127", "10.2.0.0-10.2.255.255"},
+		}
+		if validate {
+			want[filter.RespondDrop] = []string{
+				"0.0.0.0-9.255.255.255", "10.1.2.0-10.1.2.127", "10.2.0.0-10.2.255.255", "11.0.0.0-255.255.255.255",
+				"::-2001:db7:ffff:ffff:ffff:ffff:ffff:ffff", "2001:db9::-ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff",
+			}
+		}
+		for r, want := range want {
+			got := policy.RefusedWith(r)
+			if diff := cmp.Diff(want, ranges(got)); diff != "" {
+				t.Errorf("source validation %t, response %d (-want +got):\n%s", validate, r, diff)
+			}
+			for _, part := range got {
+				union.AddRange(part)
+			}
+		}
+		set, err := union.IPSet()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff(ranges(set.Ranges()), ranges(policy.Refused())); diff != "" {
+			t.Errorf("source validation %t: the parts are not the whole (-parts +whole):\n%s", validate, diff)
+		}
+	}
+}
+
 func TestReachable(t *testing.T) {
 	t.Parallel()
 	want := []string{

@@ -16,15 +16,16 @@ import (
 // itself. Test code may look further.
 func mayImport() map[string][]string {
 	return map[string][]string{
-		"op25b/cmd/op25b":         {"op25b/config", "op25b/control", "op25b/filter", "op25b/lab", "op25b/stack", "op25b/supervise", "op25b/tunnel"}, // wires all
-		"op25b/config":            {},                                                                                                               // what the operator wrote, nothing else
-		"op25b/control":           {},                                                                                                               // asks what it needs of a gateway
-		"op25b/filter":            {},                                                                                                               // decides, without I/O
-		"op25b/filter/filtertest": {},                                                                                                               // builds packets, independent of what it tests
-		"op25b/lab":               {},                                                                                                               // networks; runs op25b as a process, like a user
-		"op25b/stack":             {"op25b/filter"},                                                                                                 // asks filter; declares what it needs of ports
-		"op25b/supervise":         {},                                                                                                               // runs any program that speaks systemd's protocol
-		"op25b/tunnel":            {},                                                                                                               // the kernel; knows no policy
+		"op25b/cmd/op25b":         {"op25b/config", "op25b/control", "op25b/export", "op25b/filter", "op25b/lab", "op25b/stack", "op25b/supervise", "op25b/tunnel"}, // wires all
+		"op25b/config":            {},                                                                                                                               // what the operator wrote, nothing else
+		"op25b/control":           {},                                                                                                                               // asks what it needs of a gateway
+		"op25b/export":            {"op25b/filter"},                                                                                                                 // writes a compiled policy in the words of other routers
+		"op25b/filter":            {},                                                                                                                               // decides, without I/O
+		"op25b/filter/filtertest": {},                                                                                                                               // builds packets, independent of what it tests
+		"op25b/lab":               {},                                                                                                                               // networks; runs op25b as a process, like a user
+		"op25b/stack":             {"op25b/filter"},                                                                                                                 // asks filter; declares what it needs of ports
+		"op25b/supervise":         {},                                                                                                                               // runs any program that speaks systemd's protocol
+		"op25b/tunnel":            {},                                                                                                                               // the kernel; knows no policy
 	}
 }
 
