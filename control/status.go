@@ -15,7 +15,7 @@ const (
 	StateStopping State = "stopping" // the kernel forwards by itself again
 )
 
-// Role is a real interface's side.
+// Role is the side that an interface stands for.
 type Role string
 
 // The roles of interfaces.
@@ -79,7 +79,7 @@ type Problem struct {
 
 // PolicyStatus is the policy in force.
 type PolicyStatus struct {
-	// Generation counts the policies of this process, from 1.
+	// Generation counts policies from 1, and on from a predecessor's.
 	Generation int       `json:"generation"`
 	Loaded     time.Time `json:"loaded"`
 	File       string    `json:"file"`
@@ -98,7 +98,7 @@ type ReloadStatus struct {
 	Error string `json:"error,omitempty"`
 }
 
-// InterfaceStatus is one of the machine's real interfaces.
+// InterfaceStatus is one of the gateway's own two interfaces.
 type InterfaceStatus struct {
 	Name string `json:"name"`
 	Role Role   `json:"role"`

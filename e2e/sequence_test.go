@@ -181,6 +181,17 @@ func (s *sequence) count(t testing.TB) []tally {
 	return all
 }
 
+// wantWhole ends the stream, of which every datagram must have arrived once.
+func (s *sequence) wantWhole(t testing.TB) {
+	t.Helper()
+	for _, c := range s.count(t) {
+		t.Log(c)
+		if c.lost > 0 || c.duplicated > 0 {
+			t.Errorf("%s: none may be lost or come twice", c)
+		}
+	}
+}
+
 func (w *sequenceWay) tally() tally {
 	c := tally{name: w.name, sent: int(w.sent.Load()), late: w.late} //nolint:gosec // a count
 	gap := 0

@@ -42,12 +42,7 @@ func TestSuccession(t *testing.T) {
 					before = g.resources(t)
 				}
 			}
-			for _, c := range stream.count(t) {
-				t.Log(c)
-				if c.lost > 0 || c.duplicated > 0 {
-					t.Errorf("%s: none may be lost or come twice", c)
-				}
-			}
+			stream.wantWhole(t)
 			door.end(t)
 			t.Logf("dropped in front of the gateway: %.0f", droppedAtTUN(t, n))
 			if after := g.resources(t); after.descriptors > before.descriptors || after.threads > before.threads+4 {
@@ -86,11 +81,7 @@ func TestSuccessionFails(t *testing.T) {
 	if s := g.status(t); s.State != control.StateOK || s.Policy.Generation != 1 || s.PID != g.pid {
 		t.Errorf("%+v", s)
 	}
-	for _, c := range stream.count(t) {
-		if c.lost > 0 || c.duplicated > 0 {
-			t.Error(c)
-		}
-	}
+	stream.wantWhole(t)
 	g.end(t)
 }
 
@@ -157,11 +148,7 @@ func TestUpgradeBySignal(t *testing.T) {
 		t.Errorf("%+v", next)
 	}
 	wantPolicy(t, n)
-	for _, c := range stream.count(t) {
-		if c.lost > 0 || c.duplicated > 0 {
-			t.Error(c)
-		}
-	}
+	stream.wantWhole(t)
 	if err := unix.Kill(next.PID, unix.SIGTERM); err != nil {
 		t.Fatal(err)
 	}

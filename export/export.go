@@ -52,13 +52,10 @@ type target interface {
 	write(w *writer, r *rules)
 }
 
-// names are those of --to, in the order in which they are shown.
-func names() []string { return []string{"nftables", "pf", mikroTik, "cisco-acl", "vpp"} }
-
 const mikroTik = "routeros" //nolint:misspell // a product's name
 
-// Targets returns the names of all targets.
-func Targets() []string { return names() }
+// Targets returns the names of all targets, in the order in which they are shown.
+func Targets() []string { return []string{"nftables", "pf", mikroTik, "cisco-acl", "vpp"} }
 
 func targetOf(name string) (target, error) {
 	switch name {
@@ -73,7 +70,7 @@ func targetOf(name string) (target, error) {
 	case "vpp":
 		return vpp{}, nil
 	default:
-		return nil, fmt.Errorf("%w: %q; there are %s", ErrUnknownTarget, name, strings.Join(names(), ", "))
+		return nil, fmt.Errorf("%w: %q; there are %s", ErrUnknownTarget, name, strings.Join(Targets(), ", "))
 	}
 }
 

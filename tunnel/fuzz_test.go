@@ -161,6 +161,9 @@ func FuzzGuardSets(f *testing.F) {
 				continue
 			}
 			elements := slices.Concat(slices.Collect(copies(s.elements()))...)
+			if len(elements) != s.size() {
+				t.Errorf("%s has %d elements, and says %d", s.name, len(elements), s.size())
+			}
 			for i := 0; i < len(elements); i++ {
 				from, _ := netip.AddrFromSlice(elements[i].Key)
 				if elements[i].IntervalEnd {

@@ -147,8 +147,15 @@ func (s *guardSet) elements() iter.Seq[[]nftables.SetElement] {
 	}
 }
 
-// size is how many elements there are, at most.
-func (s *guardSet) size() int { return len(s.ports) + 2*len(s.ranges) }
+// size is how many elements there are. The ranges are sorted, so that only the last
+// one can end with the last address of all.
+func (s *guardSet) size() int {
+	n := len(s.ports) + 2*len(s.ranges)
+	if last := len(s.ranges) - 1; last >= 0 && !s.ranges[last].To().Next().IsValid() {
+		n--
+	}
+	return n
+}
 
 // text returns the elements as nft writes them.
 func (s *guardSet) text() []string {
@@ -402,14 +409,6 @@ func generation() (uint32, error) {
 	return 0, errors.New("netfilter does not tell its generation")
 }
 
-// count is how many elements the kernel lists.
-func count(s *guardSet) (n int) {
-	for elements := range s.elements() {
-		n += len(elements)
-	}
-	return n
-}
-
 // guardPresent reports whether the guard is as it was loaded, by counting: someone
 // may have flushed a chain or a set, or all of it.
 func (h *Host) guardPresent() bool {
@@ -434,7 +433,7 @@ func (h *Host) guardPresent() bool {
 		if err != nil {
 			return false
 		}
-		if elements, err := conn.GetSetElements(set); err != nil || len(elements) < count(&s) {
+		if elements, err := conn.GetSetElements(set); err != nil || len(elements) < s.size() {
 			return false
 		}
 	}

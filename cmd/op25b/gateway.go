@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"sync"
 	"syscall"
@@ -231,12 +232,17 @@ func (g *gateway) logRefused(before uint64) uint64 {
 func (g *gateway) stats() stack.Stats {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	total := g.past.stats
+	return g.counted().stats
+}
+
+// counted is what all data paths together have counted. g.mu is held.
+func (g *gateway) counted() history {
+	h := g.past
+	h.errors = maps.Clone(h.errors)
 	if g.data != nil {
-		now := g.data.router.Stats()
-		total.Add(&now)
+		h.add(g.data)
 	}
-	return total
+	return h
 }
 
 // close undoes what is set up, unless a successor has it.

@@ -23,6 +23,7 @@ import (
 type update struct {
 	cfg    *config.Config
 	policy *filter.Policy
+	size   filter.Size // of policy
 	guard  tunnel.Guard
 }
 
@@ -99,12 +100,12 @@ func prepare(path string, running *config.Config) (*update, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &update{cfg, policy, tunnelGuard(cfg, policy)}, nil
+	return &update{cfg, policy, policy.Size(), tunnelGuard(cfg, policy)}, nil
 }
 
 // weigh says what changes, and refuses what looks like a list that was cut off.
 func (g *gateway) weigh(u *update, force bool) (changes []string, err error) {
-	old, next := g.size, u.policy.Size()
+	old, next := g.size, u.size
 	const half = 2
 	if !force && (next.Refused.IPv4 < old.Refused.IPv4/half || next.Refused.IPv6 < old.Refused.IPv6/half) {
 		return nil, &control.Refusal{
@@ -127,7 +128,7 @@ func (g *gateway) apply(u *update) error {
 	}
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	g.cfg, g.policy, g.size, g.probe = u.cfg, u.policy, u.policy.Size(), newProbe(u.cfg, u.policy)
+	g.cfg, g.policy, g.size, g.probe = u.cfg, u.policy, u.size, newProbe(u.cfg, u.policy)
 	g.generation++
 	g.loaded = time.Now()
 	return nil

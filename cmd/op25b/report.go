@@ -6,11 +6,11 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
-	"maps"
 	"os"
 	"slices"
 	"time"
 
+	"op25b/config"
 	"op25b/control"
 	"op25b/filter"
 	"op25b/stack"
@@ -19,9 +19,10 @@ import (
 
 // Status says how the gateway is. See [control.Gateway].
 func (g *gateway) Status() control.Status {
-	stats := g.stats()
 	g.mu.Lock()
 	defer g.mu.Unlock()
+	counted := g.counted()
+	stats := &counted.stats
 	version := buildVersion()
 	s := control.Status{
 		Version: version.Version, Revision: version.Revision, PID: os.Getpid(), Started: g.started,
@@ -32,8 +33,8 @@ func (g *gateway) Status() control.Status {
 		},
 		Reload:  g.reloaded,
 		Capture: string(g.cfg.Forwarding.Capture), ReturnPath: string(g.cfg.Forwarding.ReturnPath), OnExit: string(g.cfg.Forwarding.OnExit),
-		Packets: packetCounts(&stats), Drops: dropCounts(&stats), Refused: stats.Refused(),
-		Errors: maps.Clone(g.past.errors), Healed: g.past.healed,
+		Packets: packetCounts(stats), Drops: dropCounts(stats), Refused: stats.Refused(),
+		Errors: counted.errors, Healed: counted.healed,
 	}
 	if len(s.Problems) > 0 && s.State == control.StateOK {
 		s.State = control.StateDegraded
@@ -44,35 +45,21 @@ func (g *gateway) Status() control.Status {
 	return s
 }
 
-// report adds what one data path knows.
+// report adds what the present data path knows by itself.
 func (d *dataPath) report(s *control.Status, progress []stack.Progress) {
-	for dir, role := range map[filter.Direction]control.Role{filter.Outbound: control.RoleSubscriber, filter.Inbound: control.RoleUpstream} {
+	for dir, role := range [filter.NumDirections]control.Role{filter.Outbound: control.RoleSubscriber, filter.Inbound: control.RoleUpstream} {
 		p := d.ports[dir]
 		granted, _ := p.Offload()
 		s.Interfaces = append(s.Interfaces, control.InterfaceStatus{
 			Name: p.Name(), Role: role, MTU: p.MTU(), Queues: len(p.Queues()), Offload: granted.String(), IOUring: d.batch, Adopted: p.Adopted(),
 		})
 	}
-	slices.SortFunc(s.Interfaces, func(a, b control.InterfaceStatus) int {
-		if a.Role == control.RoleSubscriber {
-			return -1
-		}
-		return 1
-	})
 	for _, w := range progress {
 		s.Workers = append(s.Workers, control.WorkerStatus{
 			Direction: w.Direction.String(), Queue: w.Lane, Frames: w.Frames, Octets: w.Octets,
 			Progress: w.Moved, Stalled: time.Since(w.Moved) > stall+beat,
 		})
 	}
-	if s.Errors == nil {
-		s.Errors = map[string]uint64{}
-	}
-	for class, n := range d.router.Errors() {
-		s.Errors[class] += n
-	}
-	_, healed := d.host.Trouble()
-	s.Healed += healed
 	last, total := d.router.Panics()
 	s.PanicsTotal = total
 	for _, p := range slices.Backward(last) {
@@ -91,7 +78,7 @@ func (g *gateway) problems(now time.Time) []control.Problem {
 	const reportIt = "report it, with what `op25b status --json` has under panics"
 	if g.lost != nil {
 		say("packets do not flow through op25b: "+g.lost.Error(),
-			"the kernel forwards by itself; "+remainsWhileLost(string(g.cfg.Forwarding.OnExit)),
+			"the kernel forwards by itself; "+remainsWhileLost(g.cfg.Forwarding.OnExit),
 			"nothing, if somebody is at work on the interfaces: it is tried again every few seconds; else see the log")
 	}
 	if g.data != nil {
@@ -143,11 +130,11 @@ func oneByOne(err error) []error {
 	return all
 }
 
-func remainsWhileLost(onExit string) string {
+func remainsWhileLost(onExit config.OnExit) string {
 	switch onExit {
-	case "forward":
+	case config.OnExitForward:
 		return "blocked ports are open"
-	case "blackhole":
+	case config.OnExitBlackhole:
 		return "nothing is forwarded"
 	default:
 		return "blocked ports stay shut"
