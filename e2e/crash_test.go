@@ -48,7 +48,7 @@ func TestKilledWithQueuesKept(t *testing.T) {
 			if s := g.status(t); !s.Interfaces[0].Adopted || s.State != control.StateOK {
 				t.Errorf("%+v", s)
 			}
-			g.end(t)
+			g.stopConserved(t)
 		})
 	}
 }
@@ -77,7 +77,7 @@ func TestKilledAlone(t *testing.T) {
 				}
 			}
 			door.end(t)
-			g.end(t)
+			g.stopConserved(t)
 		})
 	}
 }
@@ -100,7 +100,7 @@ func TestHangs(t *testing.T) {
 	}
 	door.end(t)
 	logDurations(t, "from the stop until the next one was ready", outages)
-	g.end(t)
+	g.stopConserved(t)
 }
 
 // newSupervised is a lineage whose gateways a supervisor starts.

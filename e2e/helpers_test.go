@@ -98,9 +98,7 @@ func startGatewayWith(t testing.TB, n *lab.Network, config string) *lab.Gateway 
 		select {
 		case <-g.Done():
 		default:
-			if err := g.Stop(); err != nil {
-				t.Errorf("stop gateway: %v", err)
-			}
+			stopConserved(t, g)
 		}
 	})
 	return g

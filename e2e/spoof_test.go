@@ -53,7 +53,7 @@ func TestManySources(t *testing.T) {
 	if now.Drops["outbound"]["spoofed_source"] == 0 || now.Refused == 0 {
 		t.Errorf("the sources did not arrive: %+v", now.Drops)
 	}
-	g.end(t)
+	g.stopConserved(t)
 }
 
 // wholePool is the lab's dynamic pool.

@@ -48,7 +48,7 @@ func TestSuccession(t *testing.T) {
 			if after := g.resources(t); after.descriptors > before.descriptors || after.threads > before.threads+4 {
 				t.Errorf("after %d successions %+v, after the first %+v", successions, after, before)
 			}
-			g.end(t)
+			g.stopConserved(t)
 		})
 	}
 }
@@ -82,7 +82,7 @@ func TestSuccessionFails(t *testing.T) {
 		t.Errorf("%+v", s)
 	}
 	stream.wantWhole(t)
-	g.end(t)
+	g.stopConserved(t)
 }
 
 // TestSuccessionOfAnotherPolicy has the successor block one more port. The kernel's
@@ -227,32 +227,6 @@ func (l *lineage) status(t testing.TB) control.Status {
 		t.Fatal(err)
 	}
 	return s
-}
-
-// end stops the gateway and holds its counters against each other.
-func (l *lineage) end(t testing.TB) {
-	t.Helper()
-	s := l.status(t)
-	for direction, counts := range s.Packets {
-		fates := sumOfFates(counts)
-		// Taken while packets flow, they may be one apart for each worker.
-		if frames := counts["frames"]; frames < fates || frames > fates+uint64(len(s.Workers)) {
-			t.Errorf("%s: %d frames, %d fates: %v", direction, frames, fates, counts)
-		}
-	}
-	if code := l.current.signal(t, unix.SIGTERM); code != 0 {
-		t.Errorf("the gateway ended with %d", code)
-	}
-}
-
-// sumOfFates adds up what became of frames in one direction.
-func sumOfFates(counts map[string]uint64) (sum uint64) {
-	for name, n := range counts {
-		if name != "frames" && name != "octets" {
-			sum += n
-		}
-	}
-	return sum
 }
 
 // resources are what a process may leak.
