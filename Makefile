@@ -23,11 +23,12 @@ demo: deps-demo build ## show it at work in network namespaces (root)
 # The rooms' own tests run with the race detector; e2e drives the real binary,
 # real mail servers and the kernel, and runs one package at a time because they
 # share the machine. -v there: a run takes minutes, and what was skipped shows.
-# -count=1: what they depend on is more than Go's test cache knows of.
-test: deps build ## run all tests, end to end included (root)
+# -count=1: what they depend on is more than Go's test cache knows of. What failed
+# is repeated at the end, which is all that some places keep of a long log.
+test: deps build bin/gotestsum ## run all tests, end to end included (root)
 	go vet ./...
 	go test -race -count=1 $$(go list ./... | grep -v '/e2e')
-	go test -v -count=1 -p 1 -timeout 30m ./e2e/...
+	bin/gotestsum --format standard-verbose --hide-summary skipped -- -count=1 -p 1 -timeout 30m ./e2e/...
 
 # OP25B_BENCH_ROUNDS, _SECONDS, _PEERS and _FIGURES vary it: see BenchmarkGateway.
 measure = OP25B_BENCH_JSON=$(CURDIR)/bin/bench.json go test -run '^$$' -bench Gateway -timeout 90m ./e2e && \
@@ -106,6 +107,9 @@ deps-demo:
 # the program's go.mod. They are built once and again when their module changes.
 bin/golangci-lint bin/govulncheck bin/benchstat bin/cyclonedx-gomod &: tools/go.mod tools/go.sum
 	go build -C tools -o ../bin/ tool
+
+bin/gotestsum: tools/go.mod tools/go.sum
+	go build -C tools -o ../bin/ gotest.tools/gotestsum
 
 bin/plot: $(wildcard tools/plot/*.go) tools/go.mod tools/go.sum
 	go build -C tools -o ../bin/ ./plot
