@@ -65,6 +65,9 @@ type Status struct {
 	// Healed counts what somebody else had changed in the kernel and the gateway
 	// has put back.
 	Healed uint64 `json:"healed"`
+	// Shed counts SYNs of floods that the kernel dropped instead of giving them to the
+	// gateway: they are in no other counter.
+	Shed uint64 `json:"shed"`
 }
 
 // Problem is what is wrong now, for people.

@@ -64,6 +64,54 @@ func TestFloodAnswered(t *testing.T) {
 	}
 }
 
+// TestFloodShed floods a gateway with a low limit: the kernel drops most of it before it
+// is read, everybody's first attempts are answered, and each SYN is in some counter.
+func TestFloodShed(t *testing.T) {
+	t.Parallel()
+	const sources, ports, first = 20, 100, 16
+	n := newNetwork(t, lab.Options{})
+	routeFlood(t, n)
+	l := newLineage(t, n, n.GatewayConfig(lab.ConfigOptions{Set: map[string]string{"forwarding.answers": "{per_subscriber: 100, total: 16}"}}))
+	heard := listenResets(t, n.Dynamic)
+	f := newFlood(t, n, sources, ports)
+	err := n.Dynamic.Do(func() error {
+		for sent := 0; sent < sources*ports; {
+			count, err := f.send(min(batch, sources*ports-sent))
+			if err != nil {
+				return err
+			}
+			sent += count
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatalf("send SYNs: %v", err)
+	}
+	eventually(t, "an answer to everybody's first attempts", func() bool { return heard.count.Load() >= sources*first })
+	shed := l.status(t).Shed
+	answers := map[netip.Addr]int{}
+	for c, times := range heard.stop(t) {
+		answers[c.Addr()] += times
+	}
+	for source, times := range answers {
+		if times < first {
+			t.Errorf("%s was answered %d times, want its first %d attempts to be", source, times, first)
+		}
+	}
+	if len(answers) != sources {
+		t.Errorf("%d sources were answered, want %d", len(answers), sources)
+	}
+	l.reload(t) // the kernel's count begins anew, ours does not
+	if again := l.status(t).Shed; again != shed {
+		t.Errorf("%d shed, %d after a reload", shed, again)
+	}
+	out := l.stopConserved(t)["outbound"]
+	t.Logf("%s, %d shed", out, shed)
+	if read := out.fates["answered_reset"] + out.fates["dropped_by_limit"]; shed < sources*ports/2 || read+shed != sources*ports {
+		t.Errorf("%d read, %d shed of %d", read, shed, sources*ports)
+	}
+}
+
 // BenchmarkFlood sends SYNs to port 25 from a whole pool, and reports how many of
 // them are answered without limits, and what a second subscriber keeps of his bulk
 // TCP with the default ones. Senders, receivers and the gateway share the machine, so

@@ -59,17 +59,17 @@ const (
 // own in place before this one goes.
 func divertTable() string { return fmt.Sprintf("op25b_divert_%d", os.Getpid()) }
 
-// divertRule is one rule, as nft writes it and as the kernel reads it.
-type divertRule struct {
+// nftRule is one rule, as nft writes it and as the kernel reads it.
+type nftRule struct {
 	chain string
 	text  string
 	exprs []expr.Any
 }
 
 // divertRules returns the chains, those that are jumped to first, and the rules.
-func (p *Plan) divertRules() (chains []string, rules []divertRule) {
+func (p *Plan) divertRules() (chains []string, rules []nftRule) {
 	add := func(chain, text string, words ...[]expr.Any) {
-		rules = append(rules, divertRule{chain, text, slices.Concat(words...)})
+		rules = append(rules, nftRule{chain, text, slices.Concat(words...)})
 	}
 	if len(p.Capture) > 0 {
 		chains = append(chains, "divert", "outbound4", "outbound6")

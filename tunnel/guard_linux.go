@@ -28,6 +28,9 @@ type Guard struct {
 	Sources []netipx.IPRange
 	// Relays that stay reachable, as well.
 	Relays []netipx.IPRange
+	// Answers is how many SYNs to Ports a second, of each family, get further than
+	// netfilter once those who sent them have tried often. 0: all do.
+	Answers int
 }
 
 // guardTable is the netfilter table, family inet.
@@ -49,7 +52,12 @@ func (p *Plan) guardScript() string {
 	for _, s := range p.guardSets() {
 		line("\tset %s {", s.name)
 		line("\t\ttype %s", s.typ)
-		if s.interval() {
+		switch {
+		case s.dynamic:
+			line("\t\tsize %d", floodSources)
+			line("\t\tflags dynamic,timeout")
+			line("\t\ttimeout %s", "1m")
+		case s.interval():
 			line("\t\tflags interval")
 		}
 		if text := s.text(); len(text) > 0 {
@@ -87,20 +95,37 @@ func (p *Plan) guardScript() string {
 		line("\t\tiifname %q jump subscriber", s)
 	}
 	line("\t}")
+	if p.Guard.Answers > 0 {
+		rules := p.floodRules(func(name string) *nftables.Set { return &nftables.Set{Name: name} })
+		for _, chain := range []string{floodJudge, floodChain} {
+			line("\tchain %s {", chain)
+			if chain == floodChain {
+				line("\t\ttype filter hook prerouting priority %d; policy accept;", floodPriority)
+			}
+			for _, r := range rules {
+				if r.chain == chain {
+					line("\t\t%s", r.text)
+				}
+			}
+			line("\t}")
+		}
+	}
 	line("}")
 	return b.String()
 }
 
-// guardSet is one set of the guard: ports, or ranges of one family.
+// guardSet is one set of the guard: ports, ranges of one family, or what the kernel
+// fills by itself.
 type guardSet struct {
-	name   string
-	typ    string
-	key    nftables.SetDatatype
-	ports  []uint16
-	ranges []netipx.IPRange
+	name    string
+	typ     string
+	key     nftables.SetDatatype
+	ports   []uint16
+	ranges  []netipx.IPRange
+	dynamic bool
 }
 
-func (s *guardSet) interval() bool { return s.name != "ports" }
+func (s *guardSet) interval() bool { return s.name != "ports" && !s.dynamic }
 
 func (p *Plan) guardSets() []guardSet {
 	sets := []guardSet{{name: "ports", typ: "inet_service", key: nftables.TypeInetService, ports: p.Guard.Ports}}
@@ -115,6 +140,9 @@ func (p *Plan) guardSets() []guardSet {
 		sets = append(sets,
 			guardSet{name: s.name + "4", typ: "ipv4_addr", key: nftables.TypeIPAddr, ranges: s.ranges[:four]},
 			guardSet{name: s.name + "6", typ: "ipv6_addr", key: nftables.TypeIP6Addr, ranges: s.ranges[four:]})
+	}
+	if p.Guard.Answers > 0 {
+		sets = append(sets, floodSets()...)
 	}
 	return sets
 }
@@ -194,6 +222,9 @@ func (h *Host) applyGuard() error {
 	if err := buildGuard(conn, &h.plan, sets); err != nil {
 		return fmt.Errorf("build guard: %w", err)
 	}
+	if h.guardSeen != 0 {
+		h.shed.Add(shedNow()) // it begins to count anew
+	}
 	before, _ := generation() // zero: not known, and looked at again
 	defer func() {
 		// One more, and nobody else has changed anything meanwhile.
@@ -218,8 +249,11 @@ func buildGuard(conn *nftables.Conn, plan *Plan, sets []guardSet) error {
 	byName := map[string]*nftables.Set{}
 	for i, s := range sets {
 		set := &nftables.Set{
-			Table: table, Name: s.name, ID: uint32(i + 1), //nolint:gosec // five sets
-			KeyType: s.key, Interval: s.interval(),
+			Table: table, Name: s.name, ID: uint32(i + 1), //nolint:gosec // seven sets
+			KeyType: s.key, Interval: s.interval(), Dynamic: s.dynamic,
+		}
+		if s.dynamic {
+			set.HasTimeout, set.Timeout, set.Size = true, floodMemory, floodSources
 		}
 		if err := conn.AddSet(set, nil); err != nil {
 			return fmt.Errorf("add set %s: %w", s.name, err)
@@ -274,6 +308,19 @@ func buildGuard(conn *nftables.Conn, plan *Plan, sets []guardSet) error {
 	add(subscriber, ipv6(), load(network, 8, 16), in(byName["sources6"]), jump("guard6"))
 	for _, iface := range plan.Subscribers {
 		add(forward, meta(expr.MetaKeyIIFNAME), compare(expr.CmpOpEq, ifname(iface)...), jump("subscriber"))
+	}
+	if plan.Guard.Answers == 0 {
+		return nil
+	}
+	chains := map[string]*nftables.Chain{
+		floodJudge: chain(floodJudge),
+		floodChain: conn.AddChain(&nftables.Chain{
+			Name: floodChain, Table: table, Type: nftables.ChainTypeFilter,
+			Hooknum: nftables.ChainHookPrerouting, Priority: nftables.ChainPriorityRef(floodPriority), Policy: &accept,
+		}),
+	}
+	for _, r := range plan.floodRules(func(name string) *nftables.Set { return byName[name] }) {
+		add(chains[r.chain], r.exprs)
 	}
 	return nil
 }
@@ -420,9 +467,11 @@ func (h *Host) guardPresent() bool {
 		return false
 	}
 	table := &nftables.Table{Name: guardTable, Family: nftables.TableFamilyINet}
-	for chain, want := range map[string]int{
-		"forward": len(h.plan.Subscribers), "subscriber": 4, "guard4": 7, "guard6": 7,
-	} {
+	wanted := map[string]int{"forward": len(h.plan.Subscribers), "subscriber": 4, "guard4": 7, "guard6": 7}
+	if h.plan.Guard.Answers > 0 {
+		wanted[floodChain], wanted[floodJudge] = len(h.plan.Subscribers), 5
+	}
+	for chain, want := range wanted {
 		rules, err := conn.GetRules(table, &nftables.Chain{Name: chain, Table: table})
 		if err != nil || len(rules) != want {
 			return false

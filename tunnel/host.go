@@ -9,6 +9,7 @@ import (
 	"net/netip"
 	"strings"
 	"sync"
+	"sync/atomic"
 
 	"github.com/vishvananda/netlink"
 	"go.uber.org/zap"
@@ -35,6 +36,7 @@ type Host struct {
 	index                 map[string]int // of our interfaces, by name
 	trouble, guardTrouble error          // of the last look at the machine
 	healed                uint64         // what was put back
+	shed                  atomic.Uint64  // SYNs of floods that earlier guards have dropped
 }
 
 // NewHost looks at the machine: the plan's real interfaces must exist. It

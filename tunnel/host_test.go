@@ -172,6 +172,7 @@ func TestTablesAreAsWritten(t *testing.T) {
 		owner := regexp.MustCompile(`(?m)^table inet op25b_divert_\d+ \{.*\n\tflags owner\n\n`)
 		for name, change := range map[string]func(*Plan){
 			"everything":                      func(*Plan) {},
+			"no limit":                        func(p *Plan) { p.Guard.Answers = 0 },
 			"mail only":                       func(p *Plan) { p.Capture = p.Guard.Ports },
 			"mail only, return by the router": func(p *Plan) { p.Capture, p.ReturnPath = p.Guard.Ports, true },
 		} {

@@ -59,6 +59,7 @@ type history struct {
 	stats  stack.Stats
 	errors map[string]uint64
 	healed uint64
+	shed   uint64
 }
 
 // openGateway sets everything up. Packets flow when it returns without an error;
@@ -323,4 +324,5 @@ func (h *history) add(d *dataPath) {
 	}
 	_, healed := d.host.Trouble()
 	h.healed += healed
+	h.shed += d.host.Shed()
 }

@@ -34,7 +34,7 @@ func (g *gateway) Status() control.Status {
 		Reload:  g.reloaded,
 		Capture: string(g.cfg.Forwarding.Capture), ReturnPath: string(g.cfg.Forwarding.ReturnPath), OnExit: string(g.cfg.Forwarding.OnExit),
 		Packets: packetCounts(stats), Drops: dropCounts(stats), Refused: stats.Refused(),
-		Errors: counted.errors, Healed: counted.healed,
+		Errors: counted.errors, Healed: counted.healed, Shed: counted.shed,
 	}
 	if len(s.Problems) > 0 && s.State == control.StateOK {
 		s.State = control.StateDegraded

@@ -119,6 +119,9 @@ func (p *page) packets() {
 	p.table(byDirection("packets", s.Packets)...)
 	p.table(byDirection("dropped because of", s.Drops)...)
 	p.printf("\n%s to reach a blocked port refused\n", pluralCount(s.Refused, "attempt", "attempts"))
+	if s.Shed > 0 {
+		p.printf("%s of floods dropped by the kernel before that, above forwarding.answers.total\n", pluralCount(s.Shed, "more", "more"))
+	}
 }
 
 // byDirection makes a heading, and a row of each name that counts in a direction:

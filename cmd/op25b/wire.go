@@ -55,7 +55,11 @@ func response(r config.Response) filter.Response {
 }
 
 func tunnelGuard(c *config.Config, policy *filter.Policy) tunnel.Guard {
-	return tunnel.Guard{Ports: c.Policy.Ports, Sources: policy.Refused(), Relays: policy.Reachable()}
+	guard := tunnel.Guard{Ports: c.Policy.Ports, Sources: policy.Refused(), Relays: policy.Reachable()}
+	if c.Forwarding.Answers.PerSubscriber > 0 { // else nothing is limited
+		guard.Answers = c.Forwarding.Answers.Total
+	}
+	return guard
 }
 
 func tunnelPlan(c *config.Config, policy *filter.Policy) tunnel.Plan {
