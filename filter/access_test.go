@@ -45,6 +45,13 @@ func tunneled(proto uint8, what shape, from, to string) shape {
 	return func(from, to string) filtertest.Packet { return filtertest.IP(proto, from, to).Data(inner) }
 }
 
+// visiting is a segment behind a routing header that has one more to visit.
+func visiting(flags string) shape {
+	return func(from, to string) filtertest.Packet {
+		return tcp(flags)(from, to).Chain(filtertest.Routing(4, 1, "2001:db8:ffff::25"))
+	}
+}
+
 const (
 	out = filter.Outbound
 	in  = filter.Inbound
@@ -229,6 +236,72 @@ func access() map[string][]row {
 			{out, ip(4), "100.64.0.2", "203.0.113.9", filter.Drop, filter.ReasonTunnelUnreadable},
 			{out, syn, "100.64.0.2:40000", "203.0.113.25:25", filter.Reset, filter.ReasonBlockedPort},
 			{out, esp, "100.64.0.2", "203.0.113.25", filter.Forward, filter.ReasonOpaque},
+		},
+		"phased": {
+			// 100.64.0.4 is in the first half of the subscribers, 100.64.0.2 in the second,
+			// and 100.64.3.68 is one of the first hundred.
+			{out, syn, "100.64.0.4:1", "203.0.113.25:25", filter.Reset, filter.ReasonBlockedPort},
+			{out, syn, "100.64.0.4:1", "203.0.113.63:25", filter.Reset, filter.ReasonBlockedPort},
+			{out, syn, "100.64.0.4:1", "203.0.113.64:25", filter.Monitored, filter.ReasonBlockedPort},
+			{out, syn, "100.64.0.4:1", "203.0.113.200:25", filter.Monitored, filter.ReasonBlockedPort},
+			{out, syn, "100.64.0.2:1", "203.0.113.25:25", filter.Monitored, filter.ReasonBlockedPort},
+			{out, ack, "100.64.0.2:1", "203.0.113.25:25", filter.Monitored, filter.ReasonEstablished},
+			{out, tcp("SR"), "100.64.0.2:1", "203.0.113.25:25", filter.Monitored, filter.ReasonSYNRST},
+			{out, syn, "100.64.0.2:1", "203.0.113.25:587", filter.Forward, filter.ReasonOtherPort},
+			{out, udp, "100.64.0.4:1", "203.0.113.25:25", filter.Forward, filter.ReasonNotTCP},
+			{out, syn, "100.64.3.68:1", "203.0.113.200:25", filter.Reset, filter.ReasonBlockedPort},
+			{out, syn, "100.64.3.68:1", "203.0.113.100:25", filter.Monitored, filter.ReasonBlockedPort},
+
+			// Monitor mode refuses nothing, and a pool that no rule speaks of not even
+			// that; who is at home in no pool is no subscriber.
+			{out, syn, "100.65.0.129:1", "203.0.113.25:25", filter.Monitored, filter.ReasonBlockedPort},
+			{out, rst, "100.65.0.129:1", "203.0.113.25:25", filter.Monitored, filter.ReasonResetSegment},
+			{out, syn, "100.66.0.2:1", "203.0.113.25:25", filter.Forward, filter.ReasonNotInForce},
+			{out, syn, "100.66.0.2:1", "203.0.113.25:587", filter.Forward, filter.ReasonOtherPort},
+			{out, syn, "100.66.0.2:1", "224.0.0.1:25", filter.Drop, filter.ReasonMartianDestination},
+			{out, syn, "198.51.100.77:1", "203.0.113.25:25", filter.Drop, filter.ReasonSpoofedSource},
+
+			// Exemptions: within a pool, across two, the same as one's prefix.
+			{out, syn, "100.64.0.7:1", "203.0.113.25:25", filter.Monitored, filter.ReasonBlockedPort},
+			{out, syn, "100.64.0.8:1", "203.0.113.25:25", filter.Forward, filter.ReasonExempt},
+			{out, syn, "100.64.0.11:1", "203.0.113.25:25", filter.Forward, filter.ReasonExempt},
+			{out, syn, "100.65.0.192:1", "203.0.113.25:25", filter.Forward, filter.ReasonExempt},
+			{out, syn, "100.66.0.9:1", "203.0.113.25:25", filter.Forward, filter.ReasonExempt},
+			{out, udp, "100.64.0.8:1", "203.0.113.25:25", filter.Forward, filter.ReasonExempt},
+			{out, syn, "[2001:db8:a:f::1]:1", "[2001:db8:ffff::25]:25", filter.Forward, filter.ReasonExempt},
+
+			// A relay for some pools only.
+			{out, syn, "100.64.0.4:1", "192.0.2.25:25", filter.Forward, filter.ReasonRelay},
+			{out, syn, "100.64.0.4:1", "198.51.100.3:25", filter.Monitored, filter.ReasonBlockedPort},
+			{out, syn, "100.66.0.2:1", "198.51.100.3:25", filter.Forward, filter.ReasonRelay},
+			{out, syn, "100.66.0.2:1", "192.0.2.25:25", filter.Forward, filter.ReasonRelay},
+
+			// All of a delegated prefix is one subscriber.
+			{out, syn, "[2001:db8:a:200::1]:1", "[2001:db8:ffff::25]:25", filter.Reset, filter.ReasonBlockedPort},
+			{out, syn, "[2001:db8:a:2ff:ffff::1]:1", "[2001:db8:ffff::25]:25", filter.Reset, filter.ReasonBlockedPort},
+			{out, syn, "[2001:db8:a:600::1]:1", "[2001:db8:ffff::25]:25", filter.Monitored, filter.ReasonBlockedPort},
+			{out, syn, "[2001:db8:a:200::1]:1", "[64:ff9b::cb00:7119]:25", filter.Monitored, filter.ReasonBlockedPort},
+
+			// Where a packet ends that no group holds is not sure behind a routing header,
+			// in a tunnel, or if its header cannot be read.
+			{out, visiting("S"), "[2001:db8:a:200::1]:1", "[2001:db8:fffe::25]:25", filter.Reset, filter.ReasonBlockedPort},
+			{out, visiting("S"), "[2001:db8:a:600::1]:1", "[2001:db8:fffe::25]:25", filter.Monitored, filter.ReasonBlockedPort},
+			{out, tunneled(4, syn, "10.0.0.1:1", "203.0.113.200:25"), "100.64.0.4", "203.0.113.200", filter.Drop, filter.ReasonTunneledPort},
+			{out, tunneled(4, syn, "10.0.0.1:1", "203.0.113.25:25"), "100.64.0.2", "203.0.113.200", filter.Monitored, filter.ReasonTunneledPort},
+			{out, ip(6), "100.64.0.4", "203.0.113.200", filter.Drop, filter.ReasonTruncatedTCP},
+			{out, ip(6), "100.64.0.2", "203.0.113.200", filter.Monitored, filter.ReasonTruncatedTCP},
+			{out, ip(6), "100.66.0.2", "203.0.113.200", filter.Forward, filter.ReasonNotInForce},
+			{out, ip(6), "100.64.0.8", "203.0.113.200", filter.Forward, filter.ReasonExempt},
+
+			// Inbound, the subscriber is the destination.
+			{in, synack, "203.0.113.25:25", "100.64.0.4:1", filter.Drop, filter.ReasonInboundSourcePort},
+			{in, synack, "203.0.113.200:25", "100.64.0.4:1", filter.Monitored, filter.ReasonInboundSourcePort},
+			{in, synack, "203.0.113.25:25", "100.64.0.2:1", filter.Monitored, filter.ReasonInboundSourcePort},
+			{in, synack, "203.0.113.25:25", "100.66.0.2:1", filter.Forward, filter.ReasonNotInForce},
+			{in, synack, "203.0.113.25:25", "100.64.0.8:1", filter.Forward, filter.ReasonInbound},
+			{in, synack, "198.51.100.3:25", "100.66.0.2:1", filter.Forward, filter.ReasonInbound},
+			{in, synack, "198.51.100.3:25", "100.64.0.4:1", filter.Monitored, filter.ReasonInboundSourcePort},
+			{in, syn, "203.0.113.25:25", "100.64.0.4:1", filter.Forward, filter.ReasonInbound},
 		},
 		"open": {
 			// Without source validation a stranger is nobody's dynamic subscriber,

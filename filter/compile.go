@@ -25,16 +25,28 @@ const (
 type Pool struct {
 	Name     string
 	Prefixes []netip.Prefix
-	// Static exempts the pool: its packets pass.
+	// Static exempts the pool: its packets pass. What follows is for dynamic ones.
 	Static bool
-	// Response matters for a dynamic pool only.
+	// Response is what is answered to what is refused.
 	Response Response
+	// Scheduled limits what is refused to what Rules match. Without it, everything is.
+	Scheduled bool
+	Rules     []Rule
+	// Monitor refuses nothing of the pool: what would be is [Monitored]. If the pool
+	// is scheduled, that is only what rules match, whatever their mode.
+	Monitor bool
+	// Delegation is how long the IPv6 prefix of one subscriber is, from 48 to 64 bits;
+	// zero means 56.
+	Delegation int
 }
 
-// Relay is a submission server that stays reachable on blocked ports.
+// Relay is a submission server that stays reachable on blocked ports. Relays may
+// nest: the longest matching prefix decides.
 type Relay struct {
 	Name     string
 	Prefixes []netip.Prefix
+	// Pools are the pools whose subscribers may reach it. Empty means all.
+	Pools []string
 }
 
 // Spec is a policy as the operator thinks of it.
@@ -51,9 +63,13 @@ type Spec struct {
 	ValidateSource bool
 	// InspectTunnels says which encapsulations are looked into.
 	InspectTunnels Tunnels
-	Relays         []Relay
+	// Destinations are what rules may be limited to.
+	Destinations []Destinations
+	Relays       []Relay
 	// Pools may nest: the longest matching prefix decides.
 	Pools []Pool
+	// Exemptions are taken out of pools.
+	Exemptions []Exemption
 	// Router lists the addresses that the router's own host side answers on.
 	Router []netip.Addr
 }
@@ -71,13 +87,13 @@ func Compile(spec Spec) (*Policy, error) {
 		validateSource:         spec.ValidateSource,
 		tunnels:                spec.InspectTunnels,
 	}
-	if len(spec.Pools) > limit || len(spec.Relays) > limit {
-		return nil, fmt.Errorf("compile policy: more than %d pools or relays", limit)
+	if len(spec.Pools)+min(len(spec.Exemptions), 1) > limit || len(spec.Relays) > limit {
+		return nil, fmt.Errorf("compile policy: more than %d pools or relays; all exemptions count as a pool", limit)
 	}
 	for _, port := range spec.Ports {
 		p.ports.add(port)
 	}
-	if err := errors.Join(checkPorts(spec.Ports), checkRouter(spec.Router), p.addPools(spec.Pools), p.addRelays(spec.Relays)); err != nil {
+	if err := errors.Join(checkPorts(spec.Ports), checkRouter(spec.Router), p.addPools(&spec), p.addRelays(spec.Relays)); err != nil {
 		return nil, err
 	}
 	for _, a := range spec.Router {
@@ -104,34 +120,73 @@ func checkRouter(addresses []netip.Addr) error {
 	return errors.Join(errs...)
 }
 
-func (p *Policy) addPools(pools []Pool) (err error) {
-	var errs []error
-	prefixes := make([][]netip.Prefix, 0, len(pools))
-	for _, pool := range pools {
+func (p *Policy) addPools(spec *Spec) error {
+	destinations, errs := compileDestinations(spec.Destinations)
+	prefixes := make([][]netip.Prefix, 0, len(spec.Pools))
+	for i := range spec.Pools {
+		pool := &spec.Pools[i]
 		p.poolNames = append(p.poolNames, pool.Name)
 		if pool.Response > RespondDrop {
 			errs = append(errs, fmt.Errorf("compile pool %q: no such response: %d", pool.Name, pool.Response))
 		}
+		scope, wrong := pool.scope(destinations)
+		errs = append(errs, wrong...)
 		p.classes = append(p.classes, pool.class())
+		p.scopes = append(p.scopes, scope)
 		prefixes = append(prefixes, pool.Prefixes)
 	}
-	p.pools, err = compileTable("pool", p.poolNames, prefixes)
+	p.classes = append(p.classes, classExempt) // of exemptID
+	entries, err := compileEntries("pool", p.poolNames, prefixes)
+	errs = append(errs, err)
+	entries, err = p.exempt(entries, spec.Exemptions)
+	p.pools = newTable(entries)
 	return errors.Join(append(errs, err)...)
 }
 
+// addRelays comes behind addPools.
 func (p *Policy) addRelays(relays []Relay) (err error) {
+	var errs []error
 	prefixes := make([][]netip.Prefix, 0, len(relays))
 	for _, relay := range relays {
+		pools, err := p.poolsOf(relay)
+		errs = append(errs, err)
 		p.relayNames = append(p.relayNames, relay.Name)
+		p.relayPools = append(p.relayPools, pools)
 		prefixes = append(prefixes, relay.Prefixes)
 	}
 	p.relays, err = compileTable("relay", p.relayNames, prefixes)
-	return err
+	return errors.Join(append(errs, err)...)
 }
 
-// compileTable makes a table of the prefixes of pools, or of relays: those of
-// names[i] have i as their id. kind says in errors which.
+// poolsOf returns which pools may reach a relay, or nil if all may.
+func (p *Policy) poolsOf(relay Relay) ([]uint16, error) {
+	var (
+		pools []uint16
+		errs  []error
+	)
+	for _, name := range relay.Pools {
+		before := len(pools)
+		for i := range p.poolNames {
+			if p.poolNames[i] == name {
+				pools = append(pools, uint16(i)) //nolint:gosec // bounded by limit
+			}
+		}
+		if len(pools) == before {
+			errs = append(errs, fmt.Errorf("compile relay %q: there is no pool %q", relay.Name, name))
+		}
+	}
+	return pools, errors.Join(errs...)
+}
+
+// compileTable makes a table of the prefixes of pools, relays or destinations: those
+// of names[i] have i as their id. kind says in errors which.
 func compileTable(kind string, names []string, prefixes [][]netip.Prefix) (table, error) {
+	entries, err := compileEntries(kind, names, prefixes)
+	return newTable(entries), err
+}
+
+// compileEntries returns what compileTable makes a table of.
+func compileEntries(kind string, names []string, prefixes [][]netip.Prefix) ([]entry, error) {
 	total := 0
 	for _, list := range prefixes {
 		total += len(list)
@@ -147,11 +202,11 @@ func compileTable(kind string, names []string, prefixes [][]netip.Prefix) (table
 			entries = append(entries, entry{prefix, uint16(i)}) //nolint:gosec // bounded by limit
 		}
 	}
-	t, twice := newTable(entries)
+	entries, twice := sortEntries(entries)
 	for _, e := range twice {
 		errs = append(errs, fmt.Errorf("compile %s %q: %s is in %s %q already", kind, names[e[1].id], e[1].prefix, kind, names[e[0].id]))
 	}
-	return t, errors.Join(errs...)
+	return entries, errors.Join(errs...)
 }
 
 func (p Pool) class() class {

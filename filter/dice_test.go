@@ -45,11 +45,11 @@ func (d dice) packet(dir filter.Direction) []byte {
 // ends picks two interesting addresses of a family.
 func (d dice) ends(v4 bool, dir filter.Direction) (from, to string) {
 	subscribers := []string{"2001:db8:a::2", "2001:db8:a:65::2", "2001:db8:a:65:8000::2", "2001:db8:a:66::2", "2001:db8:a:66::9"}
-	others := []string{"2001:db8:ffff::25", "2001:db8:25::25", "2001:db8:26::9", "2001:db8:a::1", "64:ff9b::1"}
+	others := []string{"2001:db8:ffff::25", "2001:db8:25::25", "2001:db8:26::9", "2001:db8:a::1", "64:ff9b::1", "2001:db8:fffe::25"}
 	odd := []string{"::", "::1", "ff02::1", "fe80::1", "::ffff:100.64.0.2", "2001:db8:b::1", "fd00::1", d.address(16)}
 	if v4 {
 		subscribers = []string{"100.64.0.2", "100.65.0.2", "100.65.0.200", "100.66.0.2", "100.66.0.9"}
-		others = []string{"203.0.113.25", "192.0.2.25", "198.51.100.3", "100.64.0.1", "192.0.2.1"}
+		others = []string{"203.0.113.25", "192.0.2.25", "198.51.100.3", "100.64.0.1", "192.0.2.1", "203.0.113.100", "203.0.113.200"}
 		odd = []string{"0.0.0.0", "127.0.0.1", "224.0.0.1", "240.0.0.1", "255.255.255.255", "169.254.0.1", "100.63.0.1", d.address(4)}
 	}
 	end := func(usual []string) string {

@@ -5,6 +5,7 @@ package filter
 import (
 	"cmp"
 	"math"
+	"slices"
 )
 
 // Diff is what another policy changes, in prefixes as they are written: each is
@@ -14,18 +15,25 @@ type Diff struct {
 	BecomeDynamic int `json:"become_dynamic"`
 	BecomeStatic  int `json:"become_static"`
 	// Answered are dynamic in both and get another response.
-	Answered       int `json:"answered"`
+	Answered int `json:"answered"`
+	// Rescheduled are dynamic in both and refused by other rules: on other
+	// destinations, for another share, only monitored, or the reverse.
+	Rescheduled    int `json:"rescheduled"`
 	AddedDynamic   int `json:"added_dynamic"`
 	AddedStatic    int `json:"added_static"`
 	RemovedDynamic int `json:"removed_dynamic"`
 	RemovedStatic  int `json:"removed_static"`
-	// Refused and Freed are the addresses that blocked ports are closed to, or open
-	// to, from now on, whatever prefixes say so.
+	AddedExempt    int `json:"added_exempt"`
+	RemovedExempt  int `json:"removed_exempt"`
+	// Refused and Freed are the addresses that blocked ports are closed to, or no
+	// longer closed to, on every destination, from now on, whatever prefixes say so.
 	Refused Amount `json:"refused"`
 	Freed   Amount `json:"freed"`
-	// AddedRelays and RemovedRelays are prefixes of relays.
+	// AddedRelays and RemovedRelays are prefixes of relays. ChangedRelays are in both
+	// policies, and for other pools.
 	AddedRelays   int `json:"added_relays"`
 	RemovedRelays int `json:"removed_relays"`
+	ChangedRelays int `json:"changed_relays"`
 	// AddedPorts and RemovedPorts are blocked ports.
 	AddedPorts   []uint16 `json:"added_ports"`
 	RemovedPorts []uint16 `json:"removed_ports"`
@@ -34,7 +42,7 @@ type Diff struct {
 // DiffPolicies tells what next changes.
 func DiffPolicies(old, next *Policy) Diff {
 	var d Diff
-	merge(old.pools.prefixes, next.pools.prefixes, func(before, after *entry) {
+	merge(old.written(), next.written(), func(before, after *entry) {
 		switch {
 		case before == nil:
 			*pick(next.static(after), &d.AddedStatic, &d.AddedDynamic)++
@@ -44,8 +52,22 @@ func DiffPolicies(old, next *Policy) Diff {
 			d.BecomeDynamic++
 		case !old.static(before) && next.static(after):
 			d.BecomeStatic++
-		case old.classes[before.id] != next.classes[after.id]:
-			d.Answered++
+		case old.static(before):
+		default:
+			if old.classes[before.id] != next.classes[after.id] {
+				d.Answered++
+			}
+			if !old.scopes[before.id].equal(&next.scopes[after.id]) {
+				d.Rescheduled++
+			}
+		}
+	})
+	merge(old.exemptions, next.exemptions, func(before, after *entry) {
+		switch {
+		case before == nil:
+			d.AddedExempt++
+		case after == nil:
+			d.RemovedExempt++
 		}
 	})
 	d.Refused, d.Freed = compareAddresses(old, next)
@@ -55,6 +77,8 @@ func DiffPolicies(old, next *Policy) Diff {
 			d.AddedRelays++
 		case after == nil:
 			d.RemovedRelays++
+		case !slices.Equal(old.reachedBy(before), next.reachedBy(after)):
+			d.ChangedRelays++
 		}
 	})
 	for port := range math.MaxUint16 + 1 {
@@ -70,6 +94,35 @@ func DiffPolicies(old, next *Policy) Diff {
 }
 
 func (p *Policy) static(e *entry) bool { return p.classes[e.id] == classStatic }
+
+// written returns the pools' prefixes as the operator wrote them: without those that
+// only exemptions have.
+func (p *Policy) written() []entry {
+	if len(p.exempted) == 0 {
+		return p.pools.prefixes
+	}
+	var all []entry
+	for _, e := range p.pools.prefixes {
+		x, exempt := p.exempted[e.prefix]
+		switch {
+		case !exempt:
+			all = append(all, e)
+		case x.pool.prefix == e.prefix:
+			all = append(all, x.pool)
+		}
+	}
+	return all
+}
+
+// reachedBy returns the names of the pools that may reach a relay; none means all.
+func (p *Policy) reachedBy(relay *entry) []string {
+	var names []string
+	for _, pool := range p.relayPools[relay.id] {
+		names = append(names, p.poolNames[pool])
+	}
+	slices.Sort(names)
+	return slices.Compact(names)
+}
 
 func pick(first bool, a, b *int) *int {
 	if first {
@@ -122,7 +175,7 @@ func compareAddresses(old, next *Policy) (refused, freed Amount) {
 			if other := b.last(j); other.less(end) {
 				end = other
 			}
-			switch before, after := old.dynamic(a.all[i]), next.dynamic(b.all[j]); {
+			switch before, after := old.refuses(a.all[i]), next.refuses(b.all[j]); {
 			case after && !before:
 				refused.add(family(f), at, end)
 			case before && !after:
@@ -139,9 +192,6 @@ func compareAddresses(old, next *Policy) (refused, freed Amount) {
 	}
 	return refused, freed
 }
-
-// dynamic reports whether the addresses of s are refused blocked ports.
-func (p *Policy) dynamic(s span) bool { return s.prefix != none && p.classes[s.id] != classStatic }
 
 // Amount is a number of addresses.
 type Amount struct {
@@ -163,21 +213,22 @@ func (n *Amount) add(f family, first, last key) {
 // Size is what a policy holds.
 type Size struct {
 	Prefixes, DynamicPrefixes int
-	// Refused are the addresses that blocked ports are closed to.
+	// Refused are the addresses that blocked ports are closed to, on every destination.
 	Refused Amount
 }
 
 // Size counts.
 func (p *Policy) Size() Size {
-	s := Size{Prefixes: len(p.pools.prefixes)}
-	for i := range p.pools.prefixes {
-		if !p.static(&p.pools.prefixes[i]) {
+	written := p.written()
+	s := Size{Prefixes: len(written)}
+	for i := range written {
+		if !p.static(&written[i]) {
 			s.DynamicPrefixes++
 		}
 	}
 	for f := range p.pools.families {
 		p.pools.families[f].each(func(r span, last key) {
-			if p.dynamic(r) {
+			if p.refuses(r) {
 				s.Refused.add(family(f), r.from, last) //nolint:gosec // two of them
 			}
 		})

@@ -48,7 +48,7 @@ func (p *Policy) looksInto(v *packet) bool { return p.tunnels.holds(v.proto) && 
 //
 // Fragments of the outer packet follow the method of fragment.go: the inner
 // headers lie in the first, before the floor.
-func (p *Policy) decideTunnel(outer *packet) Verdict {
+func (p *Policy) decideTunnel(outer *packet, pool uint16) Verdict {
 	floor := outer.tunnelFloor()
 	switch r := outer.checkFragment(floor); r {
 	case ReasonUnset:
@@ -71,7 +71,7 @@ func (p *Policy) decideTunnel(outer *packet) Verdict {
 	if r := v.parse(outer.b[start:]); r != ReasonUnset {
 		return Verdict{Drop, ReasonTunnelUnreadable}
 	}
-	verdict := p.decideDynamic(&v, ChecksumTrusted, classDrop)
+	verdict := p.decideDynamic(&v, ChecksumTrusted, pool, classDrop)
 	if outer.reaches(start+v.l4+header.TCPMinimumSize, floor) {
 		return Verdict{Drop, ReasonChainTooLong}
 	}

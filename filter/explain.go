@@ -11,32 +11,55 @@ type Explanation struct {
 	// Pool is empty when no pool does.
 	Pool       string
 	PoolPrefix netip.Prefix
-	// Static is true for a pool that is exempt.
+	// Static is true for a static pool.
 	Static bool
+	// Exempt is true for a subscriber who is exempt, by ExemptPrefix.
+	Exempt       bool
+	ExemptPrefix netip.Prefix
+	// Delegated is the subscriber: an IPv4 address, or the IPv6 prefix that the pool
+	// delegates. Share is its [Place]: rules with a greater share take it in. Neither
+	// means anything when no pool holds the subscriber.
+	Delegated netip.Prefix
+	Share     uint16
+	// Rule is the one that matched the packet: the action says whether it refuses or
+	// monitors. It is empty when none did, or none was asked.
+	Rule string
 	// Relay and RelayPrefix say which relay the other end is. Relay is empty
-	// when it is none.
+	// when it is none. RelayClosed is true when it is not for subscribers of the pool.
 	Relay       string
 	RelayPrefix netip.Prefix
+	RelayClosed bool
 }
 
-// Explain decides like [Policy.Decide], by calling it, and looks up the names.
+// Explain decides like [Policy.Decide], by the same code, and looks up the names.
 // It is for people, not for the packet path.
 func (p *Policy) Explain(dir Direction, pkt []byte, sum Checksum) Explanation {
-	e := Explanation{Verdict: p.Decide(dir, pkt, sum)}
 	var v packet
-	if v.parse(pkt) != ReasonUnset {
+	e := Explanation{Verdict: p.decide(dir, &v, pkt, sum)}
+	if v.b == nil { // it could not be parsed
 		return e
 	}
 	subscriber, other := v.src, v.dst
 	if dir == Inbound {
 		subscriber, other = v.dst, v.src
 	}
-	if found, ok := p.pools.prefix(subscriber); ok {
-		e.Pool, e.PoolPrefix = p.poolNames[found.id], found.prefix
-		e.Static = p.classes[found.id] == classStatic
+	if v.rule != nil {
+		e.Rule = v.rule.name
+	}
+	holder, held := p.pools.prefix(subscriber)
+	if held {
+		if holder.id == p.exemptID() {
+			x := p.exempted[holder.prefix]
+			e.Exempt, e.ExemptPrefix, holder = true, x.exemption, x.pool
+		}
+		e.Pool, e.PoolPrefix = p.poolNames[holder.id], holder.prefix
+		e.Static = p.classes[holder.id] == classStatic
+		e.Delegated = p.scopes[holder.id].delegated(subscriber)
+		e.Share = Place(e.Delegated)
 	}
 	if found, ok := p.relays.prefix(other); ok {
 		e.Relay, e.RelayPrefix = p.relayNames[found.id], found.prefix
+		e.RelayClosed = held && !p.relayOf(holder.id, other)
 	}
 	return e
 }

@@ -62,6 +62,7 @@ func (p *packet) checkTCPHeader() Reason {
 	case p.reaches(p.l4+header.TCPMinimumSize, p.floor()):
 		return ReasonChainTooLong
 	case len(p.b)-p.l4 >= header.TCPMinimumSize:
+		p.read = true
 		return ReasonUnset
 	case p.more || p.cut:
 		return ReasonTinyFragment

@@ -187,7 +187,13 @@ func compareLookup(t *testing.T, s filter.Spec, policy *filter.Policy, a netip.A
 	if e.Pool != "" && !e.PoolPrefix.Contains(a) {
 		t.Errorf("%s: not in %s; %+v", a, e.PoolPrefix, s)
 	}
-	if want := !static && (s.ValidateSource || name != ""); holds(policy.Refused(), a) != want {
+	if want := o.extent(digits(a)) == 2; holds(policy.Refused(), a) != want {
 		t.Errorf("%s: refused is %t, want %t; %+v", a, !want, want, s)
+	}
+	if want := o.extent(digits(a)) == 1; holds(policy.Partly(), a) != want {
+		t.Errorf("%s: refused in part is %t, want %t; %+v", a, !want, want, s)
+	}
+	if want := name != "" && find(o.exempt, digits(a)) >= 0; e.Exempt != want || want && !e.ExemptPrefix.Contains(a) {
+		t.Errorf("%s: exempt is %t by %s, want %t; %+v", a, e.Exempt, e.ExemptPrefix, want, s)
 	}
 }

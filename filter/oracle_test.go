@@ -21,6 +21,9 @@ type oracle struct {
 	pools  []block // id is the index into spec.Pools
 	relays []block
 	router map[string]bool
+	exempt []block
+
+	destinations map[string][]block
 
 	martianSources, martianDestinations []block
 }
@@ -56,7 +59,7 @@ func drop(r ...filter.Reason) judgement    { return judgement{filter.Drop, r} }
 
 func newOracle(s filter.Spec) *oracle {
 	o := &oracle{
-		spec: s, router: map[string]bool{},
+		spec: s, router: map[string]bool{}, destinations: map[string][]block{},
 		martianSources:      blocks(0, append(martians(), prefixes("240.0.0.0/4")...)),
 		martianDestinations: blocks(0, append(martians(), prefixes("255.255.255.255/32")...)),
 	}
@@ -68,6 +71,12 @@ func newOracle(s filter.Spec) *oracle {
 	}
 	for _, a := range s.Router {
 		o.router[digits(a)] = true
+	}
+	for _, e := range s.Exemptions {
+		o.exempt = append(o.exempt, blocks(0, []netip.Prefix{e.Prefix})...)
+	}
+	for _, group := range s.Destinations {
+		o.destinations[group.Name] = blocks(0, group.Prefixes)
 	}
 	return o
 }
@@ -103,35 +112,35 @@ func (o *oracle) outbound(d datagram, sum filter.Checksum) judgement {
 	case len(defects) > 0:
 		return drop(defects...)
 	case o.router[d.dst] && pool < 0:
-		return drop(filter.ReasonUnlisted)
-	case o.router[d.dst] && pool < 0:
 		return drop(filter.ReasonUnlisted) // the router answers nobody whom it does not know
 	case o.router[d.dst]:
 		return judgement{filter.Local, []filter.Reason{filter.ReasonRouter}}
 	case pool < 0:
 		return forward(filter.ReasonUnlisted)
+	case find(o.exempt, d.src) >= 0:
+		return forward(filter.ReasonExempt)
 	case o.spec.Pools[pool].Static:
 		return forward(filter.ReasonStatic)
 	default:
-		return o.dynamic(d, sum, o.spec.Pools[pool].Response)
+		return o.inForce(o.dynamic(d, sum, pool, o.spec.Pools[pool].Response), pool, d.src, d.dst, d)
 	}
 }
 
 // dynamic judges a packet from a dynamic pool.
-func (o *oracle) dynamic(d datagram, sum filter.Checksum, response filter.Response) judgement {
+func (o *oracle) dynamic(d datagram, sum filter.Checksum, pool int, response filter.Response) judgement {
 	c := readChain(d)
 	if len(c.defects) > 0 {
 		return drop(c.defects...)
 	}
 	if o.looksInto(c.next) && !d.inner {
-		return o.tunnel(d, c)
+		return o.tunnel(d, c, pool)
 	}
 	if c.notTCP() {
 		return forward(c.hides()...)
 	}
 	// In IPv6 a later fragment may belong to a tunnel, whatever it says.
 	tunneled := o.spec.InspectTunnels != filter.Tunnels{} && !c.v4 && c.later()
-	if find(o.relays, d.dst) >= 0 && !c.segmentsLeft && !tunneled {
+	if o.reaches(pool, d.dst) && !c.segmentsLeft && !tunneled {
 		return forward(filter.ReasonRelay)
 	}
 	if defects := c.fragmentDefects(); len(defects) > 0 {
@@ -191,14 +200,20 @@ func (o *oracle) inbound(d datagram) judgement {
 	}
 	pass := forward(filter.ReasonInbound)
 	pool := find(o.pools, d.dst)
-	if !o.spec.BlockInboundSourcePort || pool < 0 || o.spec.Pools[pool].Static {
+	if !o.spec.BlockInboundSourcePort || pool < 0 || o.spec.Pools[pool].Static || find(o.exempt, d.dst) >= 0 {
 		return pass
 	}
+	return o.inForce(o.inboundSourcePort(d, pool), pool, d.dst, d.src, d)
+}
+
+// inboundSourcePort judges a packet to a dynamic pool.
+func (o *oracle) inboundSourcePort(d datagram, pool int) judgement {
+	pass := forward(filter.ReasonInbound)
 	c := readChain(d)
 	if len(c.defects) > 0 {
 		return drop(c.defects...)
 	}
-	if c.notTCP() || find(o.relays, d.src) >= 0 {
+	if c.notTCP() || o.reaches(pool, d.src) {
 		return pass
 	}
 	if defects := c.fragmentDefects(); len(defects) > 0 {

@@ -16,7 +16,7 @@ func (o *oracle) looksInto(proto uint8) bool {
 }
 
 // tunnel judges a packet from a dynamic pool by what it carries.
-func (o *oracle) tunnel(outer datagram, c chain) judgement {
+func (o *oracle) tunnel(outer datagram, c chain, pool int) judgement {
 	floor := 512
 	if outer.v4 && outer.next == 51 {
 		floor = 80 // AH's later fragments are told from TCP's by nothing
@@ -55,7 +55,7 @@ func (o *oracle) tunnel(outer datagram, c chain) judgement {
 		return drop(filter.ReasonTunnelUnreadable)
 	}
 	inner.inner, inner.cut = true, c.goesOn()
-	j := o.dynamic(inner, filter.ChecksumTrusted, filter.RespondDrop)
+	j := o.dynamic(inner, filter.ChecksumTrusted, pool, filter.RespondDrop)
 	for i, r := range j.reasons {
 		if r == filter.ReasonBlockedPort || r == filter.ReasonEstablished {
 			j.reasons[i] = filter.ReasonTunneledPort

@@ -31,6 +31,12 @@ type packet struct {
 	more       bool // MF
 	fragOffset int  // octets
 	fragStart  int  // where the fragmentable part begins
+
+	// read: a whole TCP header was, and no other fragment can rewrite it.
+	read bool
+
+	// rule that decided about the packet; nil: none. For Explain.
+	rule *rule
 }
 
 // parse reads the fixed header and, for IPv4, the options and the fragment

@@ -3,6 +3,7 @@
 package filter
 
 import (
+	"net/netip"
 	"slices"
 
 	"gvisor.dev/gvisor/pkg/tcpip/header"
@@ -12,8 +13,8 @@ import (
 // and free of I/O, clocks, locks and allocation per packet.
 type Policy struct {
 	ports  portSet
-	pools  table     // id: in classes and poolNames
-	relays table     // id: in relayNames
+	pools  table     // id: in classes, scopes and poolNames; or exemptID
+	relays table     // id: in relayPools and relayNames
 	router []address // few: searched by comparing
 
 	judgeEstablished       bool
@@ -21,23 +22,44 @@ type Policy struct {
 	validateSource         bool
 	tunnels                Tunnels
 
-	// classes is what the packet path needs of a pool.
+	// What the packet path needs of a pool: of each at first, and of those of which
+	// something would be refused.
 	classes []class
+	scopes  []scope
 
-	// For Explain only.
+	// relayPools are the pools that may reach a relay; nil: all.
+	relayPools [][]uint16
+
+	// For Explain and Diff only.
 	poolNames  []string
 	relayNames []string
+	exempted   map[netip.Prefix]exempted
+	exemptions []entry // sorted
 }
 
-// class is what a pool's subscribers get: forward (static) or an answer.
+// class is what a pool's subscribers get: forward (static, exempt) or an answer.
 type class uint8
 
 const (
 	classStatic class = iota
+	classExempt
 	classReset
 	classProhibited
 	classDrop
 )
+
+// passes reports whether nothing is ever refused to those of the class.
+func (c class) passes() bool { return c <= classExempt }
+
+// relayOf reports whether a is a relay that the pool's subscribers may reach.
+func (p *Policy) relayOf(pool uint16, a address) bool {
+	id, ok := p.relays.lookup(a)
+	if !ok {
+		return false
+	}
+	pools := p.relayPools[id] // few: searched by comparing
+	return pools == nil || slices.Contains(pools, pool)
+}
 
 // portSet is a set of port numbers, one bit each.
 type portSet [65536 / 64]uint64
@@ -50,13 +72,18 @@ func (s *portSet) has(port uint16) bool { return s[port/64]&(1<<(port%64)) != 0 
 // changes pkt. sum says what is known of the transport checksum.
 func (p *Policy) Decide(dir Direction, pkt []byte, sum Checksum) Verdict {
 	var v packet
+	return p.decide(dir, &v, pkt, sum)
+}
+
+// decide is Decide with a view of the packet to leave traces in for Explain.
+func (p *Policy) decide(dir Direction, v *packet, pkt []byte, sum Checksum) Verdict {
 	if r := v.parse(pkt); r != ReasonUnset {
 		return Verdict{Drop, r}
 	}
 	if dir == Inbound {
-		return p.decideInbound(&v)
+		return p.decideInbound(v)
 	}
-	return p.decideOutbound(&v, sum)
+	return p.decideOutbound(v, sum)
 }
 
 func (p *Policy) decideOutbound(v *packet, sum Checksum) Verdict {
@@ -85,13 +112,21 @@ func (p *Policy) decideOutbound(v *packet, sum Checksum) Verdict {
 		return Verdict{Forward, ReasonUnlisted}
 	}
 	class := p.classes[id]
-	if class == classStatic {
+	switch class {
+	case classStatic:
 		return Verdict{Forward, ReasonStatic}
+	case classExempt:
+		return Verdict{Forward, ReasonExempt}
 	}
-	return p.decideDynamic(v, sum, class)
+	verdict := p.decideDynamic(v, sum, id, class)
+	if verdict.Action == Forward {
+		return verdict
+	}
+	return p.soften(v, verdict, id, v.src, v.dst)
 }
 
-func (p *Policy) decideDynamic(v *packet, sum Checksum, class class) Verdict {
+// decideDynamic judges a packet from a dynamic pool as if everything were in force.
+func (p *Policy) decideDynamic(v *packet, sum Checksum, pool uint16, class class) Verdict {
 	if v.version == header.IPv4Version && v.proto != protoTCP && v.proto != protoAH && !p.looksInto(v) {
 		return Verdict{Forward, hidden(v.proto)}
 	}
@@ -99,7 +134,7 @@ func (p *Policy) decideDynamic(v *packet, sum Checksum, class class) Verdict {
 		return Verdict{Drop, r}
 	}
 	if p.looksInto(v) {
-		return p.decideTunnel(v)
+		return p.decideTunnel(v, pool)
 	}
 	if v.fragOffset == 0 && v.proto != protoTCP {
 		return Verdict{Forward, hidden(v.proto)}
@@ -107,7 +142,7 @@ func (p *Policy) decideDynamic(v *packet, sum Checksum, class class) Verdict {
 	// What a later IPv6 fragment claims to be says nothing: with tunnels looked
 	// into, it may be a part of one, which a relay is not exempt from.
 	hides := p.tunnels != Tunnels{} && v.version == header.IPv6Version && v.fragOffset > 0
-	if _, ok := p.relays.lookup(v.dst); ok && !v.routed && !hides {
+	if !v.routed && !hides && p.relayOf(pool, v.dst) {
 		return Verdict{Forward, ReasonRelay}
 	}
 	switch r := v.checkTCPHeader(); r {
@@ -180,10 +215,15 @@ func (p *Policy) decideInbound(v *packet) Verdict {
 	if !p.blockInboundSourcePort {
 		return Verdict{Forward, ReasonInbound}
 	}
-	if id, listed := p.pools.lookup(v.dst); !listed || p.classes[id] == classStatic {
+	id, listed := p.pools.lookup(v.dst)
+	if !listed || p.classes[id].passes() {
 		return Verdict{Forward, ReasonInbound}
 	}
-	return p.decideInboundSourcePort(v)
+	verdict := p.decideInboundSourcePort(v, id)
+	if verdict.Action == Forward {
+		return verdict
+	}
+	return p.soften(v, verdict, id, v.dst, v.src)
 }
 
 // decideInboundSourcePort keeps a dynamic address from being the receiving
@@ -191,7 +231,7 @@ func (p *Policy) decideInbound(v *packet) Verdict {
 // address as source, and the mail server's answers, from its port 25, come
 // here (Qian et al., "Investigation of Triangular Spamming", IEEE S&P 2010).
 // A SYN from that port is a new connection to the subscriber, and passes.
-func (p *Policy) decideInboundSourcePort(v *packet) Verdict {
+func (p *Policy) decideInboundSourcePort(v *packet, pool uint16) Verdict {
 	if v.version == header.IPv4Version && v.proto != protoTCP && v.proto != protoAH {
 		return Verdict{Forward, ReasonInbound}
 	}
@@ -201,7 +241,7 @@ func (p *Policy) decideInboundSourcePort(v *packet) Verdict {
 	if v.fragOffset == 0 && v.proto != protoTCP {
 		return Verdict{Forward, ReasonInbound}
 	}
-	if _, ok := p.relays.lookup(v.src); ok {
+	if p.relayOf(pool, v.src) {
 		return Verdict{Forward, ReasonInbound}
 	}
 	switch r := v.checkTCPHeader(); r {

@@ -32,11 +32,13 @@ func TestOracle(t *testing.T) {
 		}
 	})
 	for reason := filter.ReasonUnset + 1; reason < filter.NumReasons; reason++ {
-		if reason == filter.ReasonTunneledPort || reason == filter.ReasonTunnelUnreadable {
-			continue // the oracle's policies look into no tunnel; see TestTunnels
-		}
 		if tally.reasons[reason] == 0 {
 			t.Errorf("no packet got %s", reason)
+		}
+	}
+	for action := range filter.NumActions {
+		if tally.actions[action] == 0 {
+			t.Errorf("no packet got %s", action)
 		}
 	}
 	for difference, example := range tally.differences {
@@ -47,10 +49,19 @@ func TestOracle(t *testing.T) {
 // compare sends n packets to Decide and to the oracle.
 func compare(t *testing.T, d dice, n int, total *tally) {
 	t.Helper()
+	const reuse = 100 // so many packets meet the same random policy
 	judges := newJudges(t)
 	mine := newTally()
-	for range n {
-		j := pick(d, judges)
+	var random judge
+	for i := range n {
+		if i%reuse == 0 {
+			spec := d.spec()
+			random = judge{fmt.Sprintf("%+v", spec), compile(t, spec), newOracle(spec)}
+		}
+		j := random
+		if d.chance(60) {
+			j = pick(d, judges)
+		}
 		dir, sum := filter.Outbound, filter.ChecksumUnknown
 		if d.chance(20) {
 			dir = filter.Inbound
@@ -61,6 +72,7 @@ func compare(t *testing.T, d dice, n int, total *tally) {
 		pkt := d.packet(dir)
 		got, want := j.policy.Decide(dir, pkt, sum), j.oracle.decide(dir, pkt, sum)
 		mine.reasons[got.Reason]++
+		mine.actions[got.Action]++
 		if !want.admits(got) {
 			mine.differ(fmt.Sprintf("got %s %s, want %s", got.Action, got.Reason, want),
 				fmt.Sprintf("%s, %s, checksum %d: % x", j.name, dir, sum, pkt))
@@ -80,7 +92,7 @@ func newJudges(t testing.TB) []judge {
 	t.Helper()
 	all := specs()
 	var out []judge
-	for _, name := range []string{"plain", "strict", "open", "tunnels"} { // in order: reproducible
+	for _, name := range []string{"plain", "strict", "open", "tunnels", "phased"} { // in order: reproducible
 		out = append(out, judge{name, compile(t, all[name]), newOracle(all[name])})
 	}
 	return out
@@ -90,6 +102,7 @@ func newJudges(t testing.TB) []judge {
 type tally struct {
 	mu          sync.Mutex
 	reasons     [filter.NumReasons]int
+	actions     [filter.NumActions]int
 	times       map[string]int
 	differences map[string]string
 }
@@ -109,6 +122,9 @@ func (t *tally) add(other *tally) {
 	defer t.mu.Unlock()
 	for reason, n := range other.reasons {
 		t.reasons[reason] += n
+	}
+	for action, n := range other.actions {
+		t.actions[action] += n
 	}
 	for difference, n := range other.times {
 		t.differ(difference, other.differences[difference])

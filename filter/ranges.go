@@ -8,14 +8,30 @@ import "go4.org/netipx"
 // longest-prefix matching resolved into ranges, for something that has no
 // longest-prefix matching: the kernel's guard. With source validation it is
 // every address but those of static pools, since a forged source is no reason
-// to open a port. The ranges are sorted, IPv4 first, and no two touch.
+// to open a port. Who is exempt, or in a pool whose rules do not refuse everything at
+// present, is left out: the guard must not refuse what the policy lets pass. The
+// ranges are sorted, IPv4 first, and no two touch.
 func (p *Policy) Refused() []netipx.IPRange {
 	return p.pools.ranges(func(s span) bool {
 		if s.prefix == none {
 			return p.validateSource
 		}
-		return p.classes[s.id] != classStatic
+		return p.refuses(s)
 	})
+}
+
+// Partly returns the sources to which blocked ports are closed in part: for some
+// destinations, or for a share of the subscribers.
+func (p *Policy) Partly() []netipx.IPRange {
+	return p.pools.ranges(func(s span) bool {
+		return s.prefix != none && !p.classes[s.id].passes() && p.scopes[s.id].partly()
+	})
+}
+
+// refuses reports whether the addresses of s, in a pool, are refused the blocked
+// ports of every destination.
+func (p *Policy) refuses(s span) bool {
+	return s.prefix != none && !p.classes[s.id].passes() && p.scopes[s.id].whole()
 }
 
 // RefusedWith returns those of Refused that get this response. Sources in no pool
@@ -26,11 +42,12 @@ func (p *Policy) RefusedWith(r Response) []netipx.IPRange {
 		if s.prefix == none {
 			return p.validateSource && class == classDrop
 		}
-		return p.classes[s.id] == class
+		return p.classes[s.id] == class && p.refuses(s)
 	})
 }
 
-// Reachable returns the addresses of all relays, like Refused.
+// Reachable returns the addresses of all relays, like Refused: of those that only
+// some pools may reach too.
 func (p *Policy) Reachable() []netipx.IPRange {
 	return p.relays.ranges(func(s span) bool { return s.prefix != none })
 }

@@ -59,9 +59,36 @@ func tunnels() filter.Spec {
 	return s
 }
 
+// phased is strict in the middle of a rollout, with a look into tunnels: half of
+// the residential subscribers are refused some destinations and the others are
+// counted, the trial is only counted, and nothing has begun for mobile ones. Some
+// are exempt, within pools, across one, and all of one.
+func phased() filter.Spec {
+	s := strict()
+	s.InspectTunnels = tunnels().InspectTunnels
+	s.Destinations = []filter.Destinations{
+		{Name: "carriers", Prefixes: prefixes("203.0.113.0/26", "2001:db8:ffff::/48")},
+		{Name: "hosts", Prefixes: prefixes("203.0.113.16/28", "203.0.113.128/25", "64:ff9b::/96")},
+	}
+	s.Relays[1].Pools = []string{"mobile", "monitor"}
+	residential, trial, mobile := &s.Pools[0], &s.Pools[2], &s.Pools[3]
+	residential.Scheduled = true
+	residential.Rules = []filter.Rule{
+		{Name: "census", Mode: filter.Monitor, Share: 10000},
+		{Name: "carriers first", Destinations: []string{"carriers"}, Share: 5000},
+		{Name: "a few more", Destinations: []string{"hosts", "carriers"}, Share: 100},
+	}
+	trial.Monitor = true
+	mobile.Scheduled, mobile.Delegation = true, 64
+	for _, p := range prefixes("100.64.0.8/30", "2001:db8:a:8::/61", "100.65.0.192/26", "100.66.0.9/32") {
+		s.Exemptions = append(s.Exemptions, filter.Exemption{Prefix: p})
+	}
+	return s
+}
+
 // specs are the named policies of tables and golden files.
 func specs() map[string]filter.Spec {
-	return map[string]filter.Spec{"plain": plain(), "strict": strict(), "open": open(), "tunnels": tunnels()}
+	return map[string]filter.Spec{"plain": plain(), "strict": strict(), "open": open(), "tunnels": tunnels(), "phased": phased()}
 }
 
 func prefixes(list ...string) []netip.Prefix {

@@ -75,25 +75,31 @@ type span struct {
 
 const none = ^uint32(0)
 
-// newTable builds a table of entries, which it keeps, and returns which of them it
-// left out since one before has the same prefix: each with the one before.
-func newTable(entries []entry) (t table, twice [][2]entry) {
+// sortEntries sorts entries in place, and returns which of them it left out since
+// one before has the same prefix: each with the one before.
+func sortEntries(entries []entry) (distinct []entry, twice [][2]entry) {
 	slices.SortStableFunc(entries, compareEntries)
-	t.prefixes = entries[:0]
+	distinct = entries[:0]
 	for _, e := range entries {
-		if n := len(t.prefixes); n > 0 && t.prefixes[n-1].prefix == e.prefix {
-			twice = append(twice, [2]entry{t.prefixes[n-1], e})
+		if n := len(distinct); n > 0 && distinct[n-1].prefix == e.prefix {
+			twice = append(twice, [2]entry{distinct[n-1], e})
 			continue
 		}
-		t.prefixes = append(t.prefixes, e)
+		distinct = append(distinct, e)
 	}
+	return distinct, twice
+}
+
+// newTable builds a table of entries that are sorted and distinct, and keeps them.
+func newTable(entries []entry) table {
+	t := table{prefixes: entries}
 	four := 0
 	for four < len(t.prefixes) && t.prefixes[four].prefix.Addr().Is4() {
 		four++
 	}
 	t.families[family4] = newRanges(t.prefixes, 0, four)
 	t.families[family6] = newRanges(t.prefixes, four, len(t.prefixes))
-	return t, twice
+	return t
 }
 
 // newRanges resolves prefixes[first:end], which are of one family and sorted.

@@ -46,7 +46,8 @@ func lastOf(p netip.Prefix) netip.Addr {
 
 func checkTable(t *testing.T, entries []entry, addresses []netip.Addr) {
 	t.Helper()
-	table, twice := newTable(slices.Clone(entries))
+	distinct, twice := sortEntries(slices.Clone(entries))
+	table := newTable(distinct)
 	if len(table.prefixes)+len(twice) != len(entries) {
 		t.Fatalf("%d entries, %d prefixes, %d twice", len(entries), len(table.prefixes), len(twice))
 	}
@@ -132,7 +133,8 @@ func randomEntries(random *rand.Rand, somewhere func(family) netip.Addr) []entry
 func TestTableTwice(t *testing.T) {
 	t.Parallel()
 	entries := prefixEntries("10.0.0.0/8", "2001:db8::/32", "10.0.0.0/9", "10.0.0.0/8", "2001:db8::/32")
-	table, twice := newTable(slices.Clone(entries))
+	distinct, twice := sortEntries(slices.Clone(entries))
+	table := newTable(distinct)
 	want := [][2]entry{{entries[0], entries[3]}, {entries[1], entries[4]}}
 	if !slices.Equal(twice, want) {
 		t.Errorf("twice: %v, want %v", twice, want)

@@ -55,6 +55,9 @@ const (
 	Prohibited
 	// Local hands the packet to the router's own host side.
 	Local
+	// Monitored sends the packet on, and counts it with the reason that it would have
+	// been refused or dropped for.
+	Monitored
 	// NumActions sizes arrays that are indexed by Action.
 	NumActions
 )
@@ -70,6 +73,8 @@ func (a Action) String() string {
 		return "prohibited"
 	case Local:
 		return "local"
+	case Monitored:
+		return "monitored"
 	default:
 		return "drop"
 	}
@@ -104,6 +109,11 @@ const (
 	ReasonNotSYN
 	// ReasonLaterFragment is a fragment that lies wholly behind any TCP header.
 	ReasonLaterFragment
+	// ReasonExempt is a packet from a subscriber who is exempt.
+	ReasonExempt
+	// ReasonNotInForce is a packet of a dynamic subscriber that is refused or dropped
+	// once a rule of the pool matches it; none does now.
+	ReasonNotInForce
 
 	// ReasonRouter is a packet addressed to the router itself.
 	ReasonRouter
@@ -198,6 +208,8 @@ var reasonNames = [NumReasons]string{
 	ReasonRelay:               "relay",
 	ReasonNotSYN:              "not_syn",
 	ReasonLaterFragment:       "later_fragment",
+	ReasonExempt:              "exempt",
+	ReasonNotInForce:          "not_in_force",
 	ReasonRouter:              "router",
 	ReasonBlockedPort:         "blocked_port",
 	ReasonEstablished:         "established",
@@ -237,7 +249,7 @@ func (v Verdict) SourceValidated() bool {
 	switch v.Reason {
 	case ReasonMalformed, ReasonSourceRoute, ReasonMartianSource,
 		ReasonMartianDestination, ReasonLand, ReasonSpoofedSource, ReasonUnlisted:
-		return false
+		return v.Action == Monitored // only subscribers are
 	default:
 		return true
 	}

@@ -137,14 +137,14 @@ func (w *worker) move(f frame) Fate {
 		return DroppedByVerdict
 	case filter.Local:
 		return w.local(f)
-	case filter.Forward, filter.Reset, filter.Prohibited:
+	case filter.Forward, filter.Monitored, filter.Reset, filter.Prohibited:
 	}
 	// As in the kernel, a packet at the end of its way is answered as such
 	// before the policy speaks: traceroute to a blocked port works.
 	if hopLimit(pkt) == 0 {
 		return w.unreachable(f, v, timeExceeded)
 	}
-	if v.Action == filter.Forward {
+	if v.Action == filter.Forward || v.Action == filter.Monitored {
 		return w.forward(f, v)
 	}
 	if !w.limit.allow(pkt) {

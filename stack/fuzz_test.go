@@ -158,6 +158,7 @@ func fuzzMove(f *testing.F, version int) {
 		newStage(f, func(s *filter.Spec) { s.JudgeEstablished, s.BlockInboundSourcePort = true, true }),
 		newStage(f, func(s *filter.Spec) { s.Pools[0].Response = filter.RespondProhibited }),
 		newStage(f, func(s *filter.Spec) { s.ValidateSource = false; s.Pools[0].Response = filter.RespondDrop }),
+		newStage(f, func(s *filter.Spec) { s.Pools[0].Monitor = true }),
 	}
 	f.Fuzz(func(t *testing.T, f []byte, mode byte) {
 		if len(f) > FrameSize {
@@ -166,7 +167,7 @@ func fuzzMove(f *testing.F, version int) {
 		if len(f) > HeaderSize {
 			f[HeaderSize] = byte(version)<<4 | f[HeaderSize]&0xf
 		}
-		s, d := stages[mode>>1&3], filter.Direction(mode&1)
+		s, d := stages[int(mode>>1)%len(stages)], filter.Direction(mode&1)
 		given := bytes.Clone(f)
 		fate, after, forwarded, answers := s.move(d, f)
 		if !bytes.Equal(given, f) {
@@ -320,6 +321,7 @@ func checkAgainstPolicy(t *testing.T, p *filter.Policy, d filter.Direction, f fr
 		filter.Drop:       {DroppedByVerdict},
 		filter.Local:      {DroppedByHost}, // there is none here
 		filter.Forward:    {Forwarded, AnsweredTimeExceeded, AnsweredTooBig, DroppedUnanswered},
+		filter.Monitored:  {Forwarded, AnsweredTimeExceeded, AnsweredTooBig, DroppedUnanswered},
 		filter.Reset:      {AnsweredReset, AnsweredTimeExceeded},
 		filter.Prohibited: {AnsweredProhibited, AnsweredTimeExceeded},
 	}[v.Action]

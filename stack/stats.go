@@ -98,12 +98,15 @@ func (r *Router) Stats() Stats {
 // Refused returns how many outbound packets were refused as connections to a
 // blocked port, whatever the answer.
 func (s *Stats) Refused() uint64 {
-	var n uint64
-	for a := range s.Verdicts[filter.Outbound] {
-		n += s.Verdicts[filter.Outbound][a][filter.ReasonBlockedPort] +
-			s.Verdicts[filter.Outbound][a][filter.ReasonEstablished]
-	}
-	return n
+	return s.toBlockedPort(filter.Drop) + s.toBlockedPort(filter.Reset) + s.toBlockedPort(filter.Prohibited)
+}
+
+// Monitored returns how many more would have been refused so, and were forwarded.
+func (s *Stats) Monitored() uint64 { return s.toBlockedPort(filter.Monitored) }
+
+func (s *Stats) toBlockedPort(a filter.Action) uint64 {
+	return s.Verdicts[filter.Outbound][a][filter.ReasonBlockedPort] +
+		s.Verdicts[filter.Outbound][a][filter.ReasonEstablished]
 }
 
 // Add adds what another router has counted.
