@@ -17,8 +17,12 @@ type Config struct {
 	Tunnel     Tunnel     `mapstructure:"tunnel"`
 	Forwarding Forwarding `mapstructure:"forwarding"`
 	Policy     Policy     `mapstructure:"policy"`
-	Control    Control    `mapstructure:"control"`
-	Log        Log        `mapstructure:"log"`
+	// Leases tell who had an address. Empty: nobody does.
+	Leases  []LeaseSource `mapstructure:"leases"`
+	Journal Journal       `mapstructure:"journal"`
+	Texts   Texts         `mapstructure:"texts"`
+	Control Control       `mapstructure:"control"`
+	Log     Log           `mapstructure:"log"`
 }
 
 // Interfaces names the machine's own links. Both keys have to be given.
@@ -90,15 +94,22 @@ type Policy struct {
 	// InspectTunnels are the encapsulations whose inner packet is judged as well.
 	// Empty: none is looked into.
 	InspectTunnels []Encapsulation `mapstructure:"inspect_tunnels"`
+	// Destinations are the groups to which phases and brownouts can be limited.
+	// Empty: there is none.
+	Destinations []Destinations `mapstructure:"destinations"`
 	// Relays are the submission servers that stay reachable on Ports. Empty:
 	// none is.
 	Relays []Relay `mapstructure:"relays"`
 	// Pools are the subscribers' addresses; the longest prefix wins. At least
 	// one is dynamic.
 	Pools []Pool `mapstructure:"pools"`
+	// Exemptions are the paths of files of exemptions, each once; nothing here reads
+	// them. Relative ones were resolved by [Load]. Empty: there is none.
+	Exemptions []string `mapstructure:"exemptions"`
+	Rollout    Rollout  `mapstructure:"rollout"`
 }
 
-// Relay is a destination that every subscriber may reach on the policy's ports.
+// Relay is a destination that subscribers may reach on the policy's ports.
 type Relay struct {
 	// Name is unique among relays; it shows up in explanations and logs.
 	Name string `mapstructure:"name"`
@@ -108,6 +119,11 @@ type Relay struct {
 	// PrefixesFile is the path of a list of prefixes, as it was written. Empty:
 	// there is none.
 	PrefixesFile string `mapstructure:"prefixes_file"`
+	// Pools are the names of those whose subscribers may reach it, each once. Empty:
+	// every subscriber may.
+	Pools []string `mapstructure:"pools"`
+	// Until is the first moment when it is a relay no more. Zero: it stays one.
+	Until Time `mapstructure:"until"`
 }
 
 // Pool is a set of subscriber addresses that are treated alike.
@@ -124,6 +140,30 @@ type Pool struct {
 	// Response is empty for a static pool, where nothing is refused. A dynamic
 	// pool that has none gets [ResponseReset] from [Load].
 	Response Response `mapstructure:"response"`
+	// Mode is empty for a static pool. A dynamic pool that has none gets
+	// [ModeRefuse] from [Load].
+	Mode Mode `mapstructure:"mode"`
+	// Delegation is zero for a static pool. A dynamic pool that has none gets 56
+	// from [Load].
+	Delegation Delegation `mapstructure:"delegation"`
+}
+
+// Journal is the history of policies and leases that is kept on disk.
+type Journal struct {
+	// Path is the absolute path of the file. Empty: nothing is kept.
+	Path string `mapstructure:"path"`
+	// Retention is how long an entry is kept, 1 to 3650 days. Zero is refused.
+	Retention Duration `mapstructure:"retention"`
+	// Destinations says how much of a destination's address is kept.
+	Destinations JournalDestinations `mapstructure:"destinations"`
+}
+
+// Texts are what is said to customers.
+type Texts struct {
+	// Directory is the path of a directory with the operator's own templates,
+	// en.txt and ja.txt. A relative one was resolved by [Load]. Empty: the built-in
+	// ones are used.
+	Directory string `mapstructure:"directory"`
 }
 
 // Control is how a running gateway is asked and watched.
@@ -167,6 +207,7 @@ func Default() Config {
 			Established:       EstablishedKeep,
 			InboundSourcePort: InboundSourcePortAllow,
 		},
+		Journal: Journal{Retention: Days(90), Destinations: JournalDestinationsFull},
 		Control: Control{
 			Socket:  "/run/op25b/op25b.sock",
 			Metrics: "127.0.0.1:9925",
@@ -178,9 +219,22 @@ func Default() Config {
 // complete fills in the defaults of list items, which Default cannot hold.
 func (c *Config) complete() {
 	for i := range c.Policy.Pools {
-		p := &c.Policy.Pools[i]
-		if p.Assignment == AssignmentDynamic && p.Response == "" {
-			p.Response = ResponseReset
-		}
+		c.Policy.Pools[i].complete()
+	}
+	c.Policy.Rollout.complete()
+}
+
+func (p *Pool) complete() {
+	if p.Assignment != AssignmentDynamic {
+		return
+	}
+	if p.Response == "" {
+		p.Response = ResponseReset
+	}
+	if p.Mode == "" {
+		p.Mode = ModeRefuse
+	}
+	if p.Delegation == 0 {
+		p.Delegation = 56
 	}
 }

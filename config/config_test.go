@@ -36,8 +36,17 @@ func TestDefault(t *testing.T) {
 		"policy.established":                "keep",
 		"policy.inbound_source_port":        "allow",
 		"policy.inspect_tunnels":            "[]",
+		"policy.destinations":               "[]",
 		"policy.relays":                     "[]",
 		"policy.pools":                      "[]",
+		"policy.exemptions":                 "[]",
+		"policy.rollout.phases":             "[]",
+		"policy.rollout.brownouts":          "[]",
+		"leases":                            "[]",
+		"journal.path":                      "",
+		"journal.retention":                 "90d",
+		"journal.destinations":              "full",
+		"texts.directory":                   "",
 		"control.socket":                    "/run/op25b/op25b.sock",
 		"control.metrics":                   "127.0.0.1:9925",
 		"log.level":                         "info",
@@ -82,7 +91,7 @@ func TestClosedValues(t *testing.T) {
 	t.Parallel()
 	for _, c := range []closed{
 		Feature(""), Capture(""), ReturnPath(""), Hop(""), SourceValidation(""), OnExit(""), Established(""),
-		InboundSourcePort(""), Assignment(""), Response(""), LogLevel(""), LogFormat(""),
+		InboundSourcePort(""), Assignment(""), Response(""), Mode(""), LeaseKind(""), JournalDestinations(""), LogLevel(""), LogFormat(""),
 	} {
 		words := c.allowed()
 		if len(words) < 2 {

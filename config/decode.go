@@ -24,6 +24,12 @@ func decodeHook() mapstructure.DecodeHookFunc {
 		fromText(parseNumber),
 		fromText(parseAuto[MTU]),
 		fromText(parseAuto[Queues]),
+		fromText(parseDelegation),
+		fromText(parseShare),
+		fromText(parseDuration),
+		fromText(parseTime),
+		fromText(parseClient),
+		fromText(parseAddrPort),
 		closedFromText,
 	)
 }
@@ -86,6 +92,15 @@ func parseAuto[T MTU | Queues](text string) (T, error) {
 		return 0, &mistake{show(text) + " is neither auto nor a number that fits", "write " + example(reflect.TypeFor[T]())}
 	}
 	return T(n), nil
+}
+
+// parseDelegation keeps a written zero from meaning the default.
+func parseDelegation(text string) (Delegation, error) {
+	n, err := parseNumber(text)
+	if err != nil || n < 48 || n > 64 {
+		return 0, &mistake{show(text) + " is not the length of a prefix that one subscriber gets", "write a number from 48 to 64"}
+	}
+	return Delegation(n), nil
 }
 
 func parseAddr(text string) (netip.Addr, error) {

@@ -74,6 +74,9 @@ func written(v reflect.Value) string {
 	if isList(v.Type()) && v.Len() == 0 {
 		return "[]"
 	}
+	if v.Kind() == reflect.Struct && v.IsZero() {
+		return ""
+	}
 	return textOf(v)
 }
 
@@ -85,7 +88,9 @@ func TestReferenceKeys(t *testing.T) {
 	// No default to be written: the key has to be given, or depends on others.
 	given := map[string]string{
 		"interfaces.subscriber": "", "policy.pools": "", "policy.pools[].prefixes": "", "policy.relays[].prefixes": "",
-		"policy.pools[].response": string(ResponseReset),
+		"policy.destinations[].prefixes": "", "leases[].clients": "",
+		"policy.pools[].response": string(ResponseReset), "policy.pools[].mode": string(ModeRefuse), "policy.pools[].delegation": "56",
+		"policy.rollout.phases[].share": Everyone.String(), "policy.rollout.phases[].mode": string(ModeRefuse),
 	}
 	for i := range want {
 		if d, ok := given[want[i].Key]; ok {
@@ -108,7 +113,10 @@ func TestReferenceWords(t *testing.T) {
 	for _, r := range rows(t, readReference(t)) {
 		values[r.Key] = r.Values
 	}
-	words := map[string]closed{"policy.pools[].assignment": Assignment(""), "policy.pools[].response": Response("")}
+	words := map[string]closed{
+		"policy.pools[].assignment": Assignment(""), "policy.pools[].response": Response(""), "policy.pools[].mode": Mode(""),
+		"policy.rollout.phases[].mode": Mode(""), "leases[].kind": LeaseKind(""),
+	}
 	for _, k := range keys() {
 		if isClosed(k.typ) {
 			words[k.path] = reflect.Zero(k.typ).Interface().(closed)
@@ -136,7 +144,7 @@ func TestReferenceExamples(t *testing.T) {
 		t.Fatal(err)
 	}
 	blocks := regexp.MustCompile("(?s)```yaml\n(.*?)```").FindAllStringSubmatch(text, -1)
-	if len(blocks) < 7 {
+	if len(blocks) < 11 {
 		t.Fatalf("%d YAML blocks, want one for the start and one per section", len(blocks))
 	}
 	for _, block := range blocks {

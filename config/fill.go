@@ -5,16 +5,17 @@ package config
 import (
 	"fmt"
 	"net/netip"
-	"path/filepath"
 	"slices"
-	"strings"
-	"unicode"
 )
 
-// fill reads the lists that pools and relays name, and adds their prefixes to
+// fill reads the lists that pools, relays and destinations name, and adds their prefixes to
 // those in the configuration. Suspects are paths that have a problem already.
 func (s *source) fill(c *Config, suspects map[string]bool) Problems {
 	f := filler{source: s, suspects: suspects}
+	for i := range c.Policy.Destinations {
+		d := &c.Policy.Destinations[i]
+		d.Prefixes = f.fill(fmt.Sprintf("policy.destinations[%d]", i), d.PrefixesFile, d.Prefixes)
+	}
 	for i := range c.Policy.Relays {
 		r := &c.Policy.Relays[i]
 		r.Prefixes = f.fill(fmt.Sprintf("policy.relays[%d]", i), r.PrefixesFile, r.Prefixes)
@@ -32,20 +33,17 @@ type filler struct {
 	problems Problems // about the keys; those about a list's content are kept with it
 }
 
-// fill returns the prefixes of one pool or relay with those of its list, if it
-// has one.
+// fill returns the prefixes of one of them with those of its list, if it has one.
 func (f *filler) fill(path, name string, prefixes []netip.Prefix) []netip.Prefix {
 	key := path + ".prefixes_file"
 	if _, written := f.lines[key]; !written || f.suspects[key] {
 		return prefixes
 	}
-	if name == "" || strings.ContainsFunc(name, func(r rune) bool { return !unicode.IsPrint(r) }) {
+	if !isPlainPath(name) {
 		f.report(key, quote(name)+" is not a plain path", "write one, as in residential.txt, or remove the line")
 		return prefixes
 	}
-	if !filepath.IsAbs(name) {
-		name = filepath.Join(filepath.Dir(f.file), name)
-	}
+	name = f.resolve(name)
 	file, err := openList(name)
 	if err != nil {
 		f.report(key, err.Error(), listFix(err))

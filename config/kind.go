@@ -10,8 +10,10 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-// isNumber tells the types that the file writes as a bare number.
-func isNumber(t reflect.Type) bool { return t.Kind() == reflect.Int || t.Kind() == reflect.Uint16 }
+// isNumber tells the types that the file writes as a bare number: a share has a %.
+func isNumber(t reflect.Type) bool {
+	return t.Kind() == reflect.Int || t.Kind() == reflect.Uint16 && t != reflect.TypeFor[Share]()
+}
 
 // isAuto tells the numbers that may be "auto" instead.
 func isAuto(t reflect.Type) bool {
@@ -42,6 +44,18 @@ func example(t reflect.Type) string {
 		return "auto, or a number of bytes such as 1500"
 	case t == reflect.TypeFor[Queues]():
 		return "auto, or a number such as 4"
+	case t == reflect.TypeFor[Delegation]():
+		return "a length such as 56"
+	case t == reflect.TypeFor[Share]():
+		return "a share such as 10%"
+	case t == reflect.TypeFor[Duration]():
+		return "a number of days such as 90d"
+	case t == reflect.TypeFor[Time]():
+		return "a time such as " + timeExample
+	case t == reflect.TypeFor[netip.AddrPort]():
+		return "an address and a port such as 192.0.2.1:1813"
+	case t == reflect.TypeFor[Client]():
+		return "an address or a prefix such as 192.0.2.0/24"
 	case t == reflect.TypeFor[uint16]():
 		return "a port such as 25"
 	case t == reflect.TypeFor[netip.Prefix]():

@@ -25,7 +25,8 @@ const (
 	maxListProblems = 20
 )
 
-// list is a file of prefixes, one a line, that belong to one pool or relay.
+// list is a file of prefixes, one a line, that belong to one pool, relay or group of
+// destinations.
 type list struct {
 	file  string   // as it is opened
 	key   string   // that names it: policy.pools[0].prefixes_file

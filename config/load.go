@@ -43,6 +43,7 @@ func load(file string, data []byte) (*Config, Problems) {
 	c.complete()
 	problems = append(problems, src.fill(c, suspects(src, problems))...)
 	problems = append(problems, validate(c, src.origin, suspects(src, problems))...)
+	c.resolve(src.origin)
 	problems.sort()
 	for _, l := range src.opened {
 		problems = append(problems, l.problems()...)

@@ -24,6 +24,10 @@ func compare() cmp.Option {
 	return cmp.Options{
 		cmp.Comparer(func(a, b netip.Addr) bool { return a == b }),
 		cmp.Comparer(func(a, b netip.Prefix) bool { return a == b }),
+		cmp.Comparer(func(a, b netip.AddrPort) bool { return a == b }),
+		cmp.Comparer(func(a, b Time) bool {
+			return a.Equal(b.Time) && a.text == b.text && a.Location().String() == b.Location().String()
+		}),
 		cmpopts.EquateEmpty(),
 	}
 }
@@ -124,7 +128,7 @@ func TestLoadGood(t *testing.T) {
 		c.Interfaces = Interfaces{Subscriber: []string{"eth1"}, Upstream: "eth0"}
 		c.Policy.Pools = []Pool{{
 			Name: "residential", Prefixes: []netip.Prefix{netip.MustParsePrefix("100.64.0.0/10")},
-			Assignment: AssignmentDynamic, Response: ResponseReset,
+			Assignment: AssignmentDynamic, Response: ResponseReset, Mode: ModeRefuse, Delegation: 56,
 		}}
 		change(&c)
 		return c
@@ -143,6 +147,7 @@ func TestLoadGood(t *testing.T) {
 			c.Policy.Pools[0].Prefixes = append(c.Policy.Pools[0].Prefixes,
 				netip.MustParsePrefix("100.128.0.0/10"), netip.MustParsePrefix("198.51.100.0/24"), netip.MustParsePrefix("2001:db8:a::/48"))
 		}),
+		"rollout.yaml": base(rolloutExample(t)),
 		"good.yaml": base(func(c *Config) {
 			c.Tunnel.Addresses = []netip.Addr{netip.MustParseAddr("192.0.2.1"), netip.MustParseAddr("2001:db8::1")}
 			c.Policy.Relays = []Relay{{Name: "isp-msa", Prefixes: []netip.Prefix{
@@ -170,18 +175,21 @@ func TestLoadGood(t *testing.T) {
 					{
 						Name:       "mobile",
 						Prefixes:   []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8"), netip.MustParsePrefix("2001:db8::/32")},
-						Assignment: AssignmentDynamic, Response: ResponseDrop,
+						Assignment: AssignmentDynamic, Response: ResponseDrop, Mode: ModeRefuse, Delegation: 56,
 					},
 					{
 						Name: "fixed wireless", Prefixes: []netip.Prefix{netip.MustParsePrefix("10.1.0.0/16")},
-						Assignment: AssignmentDynamic, Response: ResponseProhibited,
+						Assignment: AssignmentDynamic, Response: ResponseProhibited, Mode: ModeRefuse, Delegation: 56,
 					},
 					{
 						Name: "unanswered", Prefixes: []netip.Prefix{netip.MustParsePrefix("10.2.0.0/16")},
-						Assignment: AssignmentDynamic, Response: ResponseReset,
+						Assignment: AssignmentDynamic, Response: ResponseReset, Mode: ModeRefuse, Delegation: 56,
 					},
 				},
 			},
+			Leases:  []LeaseSource{{Name: "dhcp", Kind: LeaseDnsmasq, File: "/var/lib/misc/dnsmasq.leases"}},
+			Journal: Journal{Path: "/var/lib/op25b/journal.db", Retention: Days(365), Destinations: JournalDestinationsTruncated},
+			Texts:   Texts{Directory: "/etc/op25b/texts"},
 			Control: Control{Socket: "/run/other.sock"},
 			Log:     Log{Level: LogLevelDebug, Format: LogFormatConsole},
 		},

@@ -41,8 +41,8 @@ func (o origin) problem(path, what, fix string) Problem {
 	return Problem{File: o.file, Line: line, Path: path, What: what, Fix: fix}
 }
 
-// prefixAt says where the i-th prefix of a pool or relay was written; path is that
-// of its prefixes.
+// prefixAt says where the i-th prefix of a list of them was written; path is that of
+// the list.
 func (o origin) prefixAt(path string, i int) string {
 	if l, ok := o.lists[path]; ok && i >= l.first {
 		return fmt.Sprintf("%s:%d", l.file, l.lines[i-l.first])

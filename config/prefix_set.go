@@ -9,13 +9,14 @@ import (
 	"net/netip"
 )
 
-// prefixSet finds equal prefixes among those of all pools, or of all relays:
-// longer and shorter ones may overlap, equal ones contradict. There can be a
+// prefixSet finds equal prefixes among those of all pools, of all relays, or of each
+// group of destinations: longer and shorter ones may overlap, equal ones contradict. There can be a
 // million, so it is a hash table that holds places only: two to four of 8 bytes for
 // each prefix, which the garbage collector need not look into. A map from prefixes
 // to places took several times as much.
 type prefixSet struct {
 	group string           // policy.pools
+	apart bool             // only equal ones of the same item are of interest
 	items [][]netip.Prefix // of each of them
 	seed  maphash.Seed
 	slots []place // half of them are free at least; their number is a power of two
@@ -46,14 +47,24 @@ func (s *prefixSet) path(item int) string { return fmt.Sprintf("%s[%d].prefixes"
 // add adds a prefix, or tells where an equal one stands that was added before.
 func (s *prefixSet) add(item, index int) (first place, twice bool) {
 	p := s.items[item][index]
-	for i := maphash.Comparable(s.seed, p); ; i++ {
+	for i := s.start(item, p); ; i++ {
 		slot := &s.slots[i%uint64(len(s.slots))]
 		if *slot == (place{}) {
 			*slot = place{uint32(item), uint32(index) + 1}
 			return place{}, false
 		}
-		if s.items[slot.item()][slot.index()] == p {
+		if s.items[slot.item()][slot.index()] == p && !(s.apart && slot.item() != item) {
 			return *slot, true
 		}
 	}
+}
+
+// start is where the search for a prefix begins. Items that are apart begin in
+// different places, for they may all hold the same one.
+func (s *prefixSet) start(item int, p netip.Prefix) uint64 {
+	i := maphash.Comparable(s.seed, p)
+	if s.apart {
+		i ^= maphash.Comparable(s.seed, item)
+	}
+	return i
 }

@@ -8,9 +8,9 @@ import (
 )
 
 // RestartKeys returns the paths of the keys that differ between c and next and
-// that a running gateway cannot change: those that shape links, routes, rules
-// and sockets. Empty: a reload can apply next as a whole. The order is that of
-// the struct.
+// that a running gateway cannot change: those that shape links, routes, rules,
+// sockets and the journal. Empty: a reload can apply next as a whole. The order is
+// that of the struct.
 func (c *Config) RestartKeys(next *Config) []string {
 	var out []string
 	for _, k := range keys() {
@@ -25,6 +25,7 @@ func (c *Config) RestartKeys(next *Config) []string {
 func reloadable(path string) bool {
 	return path == "forwarding.source_validation" ||
 		strings.HasPrefix(path, "policy.") ||
+		strings.HasPrefix(path, "texts.") ||
 		strings.HasPrefix(path, "log.")
 }
 

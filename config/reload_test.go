@@ -24,7 +24,7 @@ func TestRestartKeys(t *testing.T) {
 		"tunnel.subscriber", "tunnel.upstream", "tunnel.mtu", "tunnel.queues", "tunnel.offload", "tunnel.addresses",
 		"forwarding.capture", "forwarding.return_path", "forwarding.hop", "forwarding.on_exit", "forwarding.table", "forwarding.priority",
 		"forwarding.answers.per_subscriber", "forwarding.answers.total",
-		"control.socket", "control.metrics",
+		"leases", "journal.path", "journal.retention", "journal.destinations", "control.socket", "control.metrics",
 	}
 	if diff := cmp.Diff(want, good.RestartKeys(other)); diff != "" {
 		t.Errorf("all keys differ (-want +got):\n%s", diff)

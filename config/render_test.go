@@ -4,6 +4,7 @@ package config
 
 import (
 	"fmt"
+	"net/netip"
 	"reflect"
 	"slices"
 	"testing"
@@ -29,8 +30,8 @@ func plain(v reflect.Value) any {
 		group := map[string]any{}
 		for _, f := range fields(v.Type()) {
 			value := v.Field(f.index)
-			if f.typ == reflect.TypeFor[Response]() && value.Len() == 0 {
-				continue // a static pool has none, which is written by leaving it out
+			if leftOut(f) && value.IsZero() {
+				continue
 			}
 			if f.name == "prefixes_file" {
 				continue // its prefixes are among the others already
@@ -55,11 +56,25 @@ func plain(v reflect.Value) any {
 	return textOf(v)
 }
 
+// leftOut tells the keys of list items that have no value to write for zero.
+func leftOut(f field) bool {
+	switch f.typ {
+	case reflect.TypeFor[Response](), reflect.TypeFor[Mode](), reflect.TypeFor[Delegation](),
+		reflect.TypeFor[Time](), reflect.TypeFor[netip.AddrPort](), reflect.TypeFor[[]Client]():
+		return true
+	}
+	return slices.Contains([]string{"file", "socket", "secret_file"}, f.name)
+}
+
 // withoutLists is what comes back of a Config that was rendered: with all prefixes,
 // and no word of the lists where some of them were.
 func withoutLists(c *Config) *Config {
 	out := *c
 	out.Policy.Relays, out.Policy.Pools = slices.Clone(c.Policy.Relays), slices.Clone(c.Policy.Pools)
+	out.Policy.Destinations = slices.Clone(c.Policy.Destinations)
+	for i := range out.Policy.Destinations {
+		out.Policy.Destinations[i].PrefixesFile = ""
+	}
 	for i := range out.Policy.Relays {
 		out.Policy.Relays[i].PrefixesFile = ""
 	}
@@ -73,7 +88,7 @@ func textOf(v reflect.Value) string { return fmt.Sprint(v.Interface()) }
 
 func TestRoundTrip(t *testing.T) {
 	t.Parallel()
-	for _, file := range []string{"good.yaml", "minimal.yaml", "other.yaml", "headings.yaml", "lists.yaml"} {
+	for _, file := range []string{"good.yaml", "minimal.yaml", "other.yaml", "headings.yaml", "lists.yaml", "rollout.yaml"} {
 		t.Run(file, func(t *testing.T) {
 			t.Parallel()
 			want, err := Load("testdata/" + file)

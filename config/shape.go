@@ -91,7 +91,7 @@ func (s *source) readValue(n *yaml.Node, t reflect.Type, path string) any {
 	if n.Kind != yaml.ScalarNode {
 		return s.refuse(n, path, "is "+describe(n)+" where one value belongs", "write "+example(t))
 	}
-	isText := n.ShortTag() == "!!str"
+	isText := n.ShortTag() == "!!str" || t == reflect.TypeFor[Time]() && n.ShortTag() == "!!timestamp"
 	switch {
 	case !isNumber(t) && isText, isNumber(t) && isDecimal(n), isAuto(t) && n.Value == auto:
 		return n.Value
@@ -128,8 +128,11 @@ func (s *source) refuseKey(name *yaml.Node, t reflect.Type, path string) {
 	for _, k := range keys() {
 		if strings.HasSuffix("."+k.path, "."+name.Value) {
 			s.meant[k.path] = true
-			group, _ := parent(k.path)
-			s.refuse(name, at, "unknown key here", "write it indented below "+group+":")
+			fix := "write it at the left margin"
+			if group, below := parent(k.path); below {
+				fix = "write it indented below " + group + ":"
+			}
+			s.refuse(name, at, "unknown key here", fix)
 			return
 		}
 	}

@@ -29,6 +29,9 @@ func validate(c *Config, o origin, suspects map[string]bool) Problems {
 	v.tunnel()
 	v.forwarding()
 	v.policy()
+	v.leases()
+	v.journal()
+	v.texts()
 	v.control()
 	return v.problems
 }

@@ -7,15 +7,20 @@ import (
 	"net/netip"
 )
 
-// maxNamed is how many pools, and how many relays, there can be: the policy
+// maxNamed is how many pools, relays, and groups of destinations, there can be: the policy
 // numbers them in 16 bits, and one number means none. Each may have any number of
 // prefixes.
 const maxNamed = 1<<16 - 1
 
 func (v *validator) policy() {
+	pools := groupOf(v, "policy.pools", v.Policy.Pools, func(p Pool) string { return p.Name })
+	destinations := groupOf(v, "policy.destinations", v.Policy.Destinations, func(d Destinations) string { return d.Name })
 	v.ports()
-	v.relays()
+	v.destinations()
+	v.relays(pools)
 	v.pools()
+	v.exemptions()
+	v.rollout(pools, destinations)
 	v.inboundSourcePort()
 	v.inspectTunnels()
 }
@@ -59,7 +64,7 @@ func (v *validator) inspectTunnels() {
 	}
 }
 
-func (v *validator) relays() {
+func (v *validator) relays(pools group) {
 	v.count("policy.relays", len(v.Policy.Relays))
 	names := map[string]string{}
 	set := newPrefixSet("policy.relays", v.Policy.Relays, func(r Relay) []netip.Prefix { return r.Prefixes })
@@ -67,6 +72,7 @@ func (v *validator) relays() {
 		path := fmt.Sprintf("policy.relays[%d]", i)
 		v.label(names, path+".name", relay.Name)
 		v.prefixes(set, i, "it would let everyone reach every server")
+		v.references(path+".pools", relay.Pools, pools)
 	}
 }
 
@@ -99,11 +105,22 @@ func (v *validator) count(path string, n int) {
 	}
 }
 
+// assignment checks what depends on it.
 func (v *validator) assignment(path string, pool Pool) {
-	switch {
-	case pool.Assignment == "":
+	const fix = "remove the line, or write assignment: dynamic"
+	if pool.Assignment == "" {
 		v.report(path+".assignment", "is missing", "write dynamic or static")
-	case pool.Assignment == AssignmentStatic && pool.Response != "":
-		v.report(path+".response", "a static pool is refused nothing, so it has no response", "remove the line, or write assignment: dynamic")
+	}
+	if pool.Assignment != AssignmentStatic {
+		return
+	}
+	if pool.Response != "" {
+		v.report(path+".response", "a static pool is refused nothing, so it has no response", fix)
+	}
+	if pool.Mode != "" {
+		v.report(path+".mode", "a static pool is refused nothing, so it has no mode", fix)
+	}
+	if pool.Delegation != 0 {
+		v.report(path+".delegation", "a static pool is refused nothing, so nobody asks who of it is one subscriber", fix)
 	}
 }

@@ -41,8 +41,8 @@ func (v *validator) reserved(p netip.Prefix) (block, bool) {
 	return block{}, false
 }
 
-// prefixes checks those of one of the set's pools or relays. Everything says what
-// a prefix of length 0 would do.
+// prefixes checks those of one of the set's items. Everything says what a prefix of
+// length 0 would do.
 func (v *validator) prefixes(set *prefixSet, item int, everything string) {
 	path := set.path(item)
 	if len(set.items[item]) == 0 {

@@ -24,6 +24,10 @@ func autoString(n int) string {
 	return strconv.Itoa(n)
 }
 
+// Delegation is the length of the IPv6 prefix that is one subscriber, 48 to 64. Zero:
+// it was not written. An IPv4 subscriber is a single address.
+type Delegation int
+
 // auto is how the file spells the zero value of MTU and Queues.
 const auto = "auto"
 
@@ -200,6 +204,51 @@ const (
 
 func (Response) allowed() []string {
 	return names(ResponseReset, ResponseProhibited, ResponseDrop)
+}
+
+// Mode says whether what matches is refused.
+type Mode string
+
+// ModeRefuse refuses it; ModeMonitor lets it pass and counts it.
+const (
+	ModeRefuse  Mode = "refuse"
+	ModeMonitor Mode = "monitor"
+)
+
+func (Mode) allowed() []string {
+	return names(ModeRefuse, ModeMonitor)
+}
+
+// LeaseKind says where leases are learnt from.
+type LeaseKind string
+
+// LeaseDnsmasq, LeaseISC and LeaseKea read the file of that DHCP server;
+// LeaseKeaSocket asks Kea on its control socket; LeaseRADIUS receives accounting.
+const (
+	LeaseDnsmasq   LeaseKind = "dnsmasq"
+	LeaseISC       LeaseKind = "isc-dhcpd"
+	LeaseKea       LeaseKind = "kea"
+	LeaseKeaSocket LeaseKind = "kea-socket"
+	LeaseRADIUS    LeaseKind = "radius"
+)
+
+func (LeaseKind) allowed() []string {
+	return names(LeaseDnsmasq, LeaseISC, LeaseKea, LeaseKeaSocket, LeaseRADIUS)
+}
+
+// JournalDestinations says how much the journal keeps of a destination's address.
+type JournalDestinations string
+
+// JournalDestinationsFull keeps the address, JournalDestinationsTruncated a prefix
+// that holds it, and JournalDestinationsNone nothing.
+const (
+	JournalDestinationsFull      JournalDestinations = "full"
+	JournalDestinationsTruncated JournalDestinations = "truncated"
+	JournalDestinationsNone      JournalDestinations = "none"
+)
+
+func (JournalDestinations) allowed() []string {
+	return names(JournalDestinationsFull, JournalDestinationsTruncated, JournalDestinationsNone)
 }
 
 // LogLevel is the least severity that is logged.

@@ -1,0 +1,24 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package config
+
+import "path"
+
+// maxRetention is ten years: history that is kept for longer is forgotten there.
+const maxRetention = 3650
+
+func (v *validator) journal() {
+	j := v.Journal
+	if j.Path != "" && (!path.IsAbs(j.Path) || !isPlainPath(j.Path) || path.Clean(j.Path) != j.Path || j.Path == "/") {
+		v.report("journal.path", quote(j.Path)+" is not the plain, absolute path of a file", `write one, as in /var/lib/op25b/journal.db, or "" for off`)
+	}
+	if j.Retention < Days(1) || j.Retention > Days(maxRetention) {
+		v.report("journal.retention", j.Retention.String()+" is out of range", "write a number of days from 1d to "+Days(maxRetention).String())
+	}
+}
+
+func (v *validator) texts() {
+	if d := v.Texts.Directory; d != "" && !isPlainPath(d) {
+		v.report("texts.directory", quote(d)+" is not a plain path", `write that of a directory, or "" for the built-in texts`)
+	}
+}
