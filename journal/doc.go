@@ -1,0 +1,39 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Package journal keeps history: which policy was in force when, and who held
+// which prefix when. What goes in is what the gateway does and what lease
+// sources tell; what comes out answers a question about a moment in the past. It
+// is one SQLite file. No payload goes in, ever.
+//
+// # What it may cost
+//
+// History is worth less than traffic. So nothing here blocks a caller, and
+// nothing stops a gateway: what cannot be written waits in a queue, what does not
+// fit there is lost and counted, and [Journal.Health] says so.
+//
+//	Hold, Release, ... --> queue --> writer --> the file
+//	                                              |
+//	HolderAt, GenerationAt <-- readers <----------+
+//
+// One goroutine writes: twice a second what has come, or at once when there is
+// enough for a transaction. [Journal.Flush] waits for it. The file is in WAL mode
+// with synchronous=NORMAL: what is written survives the end of the process,
+// however it ends; a power cut may take the last seconds, never more.
+//
+// # How holdings are kept
+//
+// A holding is a prefix, its holder, the source that told, and from when to when.
+// Two tables have them: held those that go on, history those that are over. Both
+// are sorted by (shelf, first, began). A shelf is one source's prefixes of one
+// length, so that a shelf holds no two that overlap; first is as much of the
+// address as the length covers. Who had an address at a time is then a seek into
+// each shelf, however long history is. Operators have some ten shelves.
+//
+// Times are kept in milliseconds. What is told is taken in the order in which it
+// is told: a holding that says it began before the one that it ends is written as
+// beginning right after that began. So nothing written is ever lost to a clock
+// that went back or a message that came late, and the holdings of one prefix and
+// source follow one another without overlap.
+//
+// A Journal and a Reader may be used by many goroutines at once.
+package journal

@@ -1,0 +1,118 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package journal
+
+import (
+	"net/netip"
+	"sync"
+)
+
+// kind says what happened.
+type kind uint8
+
+const (
+	held kind = iota
+	released
+	allReleased
+	generated
+)
+
+// event is one thing to write. Its strings and document are shared with whoever
+// told it, and nobody changes them.
+type event struct {
+	kind                     kind
+	prefix                   netip.Prefix // plain
+	holder, hostname, source string
+	at, seen                 int64 // milliseconds
+	generation               *Generation
+}
+
+// rareRoom is how many generations and releases of a whole source may wait. They
+// have room of their own: one of them says more than a thousand leases.
+const rareRoom = 32
+
+// queue is what waits to be written, bounded. Nobody waits for anything in it.
+type queue struct {
+	// batch tells the writer that there is enough for a transaction.
+	batch chan struct{}
+
+	mu sync.Mutex // for all below
+	// room is for how many events there still is.
+	room, rare int
+	events     []event
+	waiting    int // events, and those that the writer has taken and not written
+	lost       uint64
+	closed     bool
+}
+
+func newQueue(room int) *queue {
+	return &queue{batch: make(chan struct{}, 1), room: room, rare: rareRoom}
+}
+
+// push adds an event, or loses it.
+func (q *queue) push(e event) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	room := q.roomFor(e)
+	if *room == 0 || q.closed {
+		q.lost++
+		return
+	}
+	*room--
+	q.waiting++
+	q.events = append(q.events, e)
+	if len(q.events) >= batchSize {
+		select {
+		case q.batch <- struct{}{}:
+		default:
+		}
+	}
+}
+
+func (q *queue) roomFor(e event) *int {
+	if e.kind == allReleased || e.kind == generated {
+		return &q.rare
+	}
+	return &q.room
+}
+
+// take hands all events to the writer. They keep their room until done is called
+// for them.
+func (q *queue) take() []event {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	events := q.events
+	q.events = nil
+	return events
+}
+
+// done says that events that were taken are written.
+func (q *queue) done(events []event) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	for i := range events {
+		*q.roomFor(events[i])++
+	}
+	q.waiting -= len(events)
+}
+
+// lose counts something that never came into the queue.
+func (q *queue) lose() {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.lost++
+}
+
+// close loses what waits and what is yet to come.
+func (q *queue) close() {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.lost += uint64(q.waiting)
+	q.closed, q.waiting, q.events = true, 0, nil
+}
+
+func (q *queue) state() (waiting int, lost uint64) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return q.waiting, q.lost
+}
