@@ -37,6 +37,12 @@ test conntrack        conntrack  looks at what masquerading gateways track
 test ethtool          ethtool    reads what interfaces offload
 test procps           sysctl     reads and sets sysctls
 test systemd          systemd-analyze judges the unit and knows its groups of system calls
+test dnsmasq-base     dnsmasq    hands out leases, which we read
+test isc-dhcp-server  dhcpd      hands out leases, which we read
+test kea-dhcp4-server kea-dhcp4  hands out leases, which we read and ask for
+test kea-dhcp6-server kea-dhcp6  hands out leases of IPv6 addresses and prefixes
+test isc-dhcp-client  dhclient   asks for leases, as a subscriber
+test freeradius-utils radclient  says who is connected, as a NAS
 LIST
 }
 
@@ -68,7 +74,7 @@ hold_services() {
     cat >"$policy" <<POLICY
 #!/bin/sh
 for word; do
-    case \$word in postfix*|saslauthd*|iperf3*|nftables*) exit 101 ;; esac
+    case \$word in postfix*|saslauthd*|iperf3*|nftables*|dnsmasq*|isc-dhcp-server*|kea-*) exit 101 ;; esac
 done
 [ ! -x $kept ] || exec $kept "\$@"
 POLICY
