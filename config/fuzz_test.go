@@ -30,6 +30,7 @@ func FuzzLoad(f *testing.F) {
 	f.Add([]byte("a: &a [*a]\n"))
 	f.Add([]byte("log: !x \"two\\nlines\"\n"))
 	f.Add([]byte("policy: {pools: [~, {}, [], x]}\n"))
+	f.Add([]byte("policy: {rollout: {phases: [{start: !!timestamp 2026-12-01T02:00:00Z, share: 1}], brownouts: [~]}}\nleases: [{kind: radius}]\n"))
 	f.Fuzz(func(t *testing.T, data []byte) {
 		given := slices.Clone(data)
 		c, problems := load("testdata/fuzz.yaml", data) // beside the lists that seeds name
@@ -75,6 +76,8 @@ func FuzzEnvironment(f *testing.F) {
 		f.Add(strings.TrimPrefix(k.variable(), envPrefix), "auto")
 	}
 	f.Add("TUNNEL_MTU", "1500")
+	f.Add("JOURNAL_RETENTION", "90d")
+	f.Add("LEASES", "[]")
 	f.Add("POLICY_PORTS", "[25]")
 	f.Add("LOG_LEVL", "debug")
 	f.Fuzz(func(t *testing.T, name, value string) {

@@ -2,7 +2,10 @@
 
 package config
 
-import "net/netip"
+import (
+	"net/netip"
+	"strings"
+)
 
 // LeaseSource tells who had an address at some time. It changes no verdict. Which
 // of its keys are set depends on the kind.
@@ -36,6 +39,9 @@ type Client struct{ netip.Prefix }
 func parseClient(text string) (Client, error) {
 	if addr, err := netip.ParseAddr(text); err == nil && addr.Zone() == "" {
 		return Client{netip.PrefixFrom(addr, addr.BitLen())}, nil
+	}
+	if !strings.Contains(text, "/") {
+		return Client{}, &mistake{quote(text) + " is neither an IP address nor a prefix", `write one such as 192.0.2.10 or "2001:db8::/64"`}
 	}
 	p, err := parsePrefix(text)
 	return Client{p}, err

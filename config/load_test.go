@@ -100,8 +100,10 @@ func TestLoadBad(t *testing.T) {
 // Mistakes of all kinds in one file come out together, in the file's order.
 func TestLoadAllAtOnce(t *testing.T) {
 	t.Parallel()
-	problems := loadProblems(t, "testdata/many.yaml")
-	golden(t, "testdata/many.txt", problems.Error()+"\n")
+	for _, name := range []string{"many", "many-rollout"} {
+		problems := loadProblems(t, "testdata/"+name+".yaml")
+		golden(t, "testdata/"+name+".txt", problems.Error()+"\n")
+	}
 }
 
 func TestLoadEmpty(t *testing.T) {

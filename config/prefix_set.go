@@ -53,7 +53,7 @@ func (s *prefixSet) add(item, index int) (first place, twice bool) {
 			*slot = place{uint32(item), uint32(index) + 1}
 			return place{}, false
 		}
-		if s.items[slot.item()][slot.index()] == p && !(s.apart && slot.item() != item) {
+		if s.items[slot.item()][slot.index()] == p && (slot.item() == item || !s.apart) {
 			return *slot, true
 		}
 	}

@@ -36,3 +36,23 @@ func TestPrefixSet(t *testing.T) {
 		}
 	}
 }
+
+// Items that are apart may have the same prefixes, each only once.
+func TestPrefixSetApart(t *testing.T) {
+	t.Parallel()
+	shared := netip.MustParsePrefix("198.51.100.0/24")
+	items := make([][]netip.Prefix, 1000)
+	for i := range items {
+		own := netip.PrefixFrom(netip.AddrFrom4([4]byte{10, byte(i >> 8), byte(i), 0}), 24)
+		items[i] = []netip.Prefix{shared, own, shared}
+	}
+	set := newPrefixSet("policy.destinations", items, func(p []netip.Prefix) []netip.Prefix { return p })
+	set.apart = true
+	for i := range items {
+		for j, want := range []place{{}, {}, {uint32(i), 1}} {
+			if got, twice := set.add(i, j); got != want || twice != (j == 2) {
+				t.Fatalf("prefix %d of item %d: %+v, %t; want %+v", j, i, got, twice, want)
+			}
+		}
+	}
+}

@@ -4,6 +4,7 @@ package config
 
 import (
 	"reflect"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -120,7 +121,11 @@ func (s *source) refuseKey(name *yaml.Node, t reflect.Type, path string) {
 	for _, f := range fields(t) {
 		known = append(known, f.name)
 	}
-	if near := nearest(name.Value, known); near != "" {
+	near := nearest(name.Value, known)
+	if i := slices.IndexFunc(known, func(k string) bool { return strings.HasPrefix(k, name.Value+"_") }); i >= 0 {
+		near = known[i] // secret is secret_file, not socket
+	}
+	if near != "" {
 		s.meant[join(path, near)] = true
 		s.refuse(name, at, "unknown key", "did you mean "+near+"?")
 		return

@@ -12,12 +12,14 @@ import (
 // keys are those that a source of the kind needs; it has no other ones.
 func (k LeaseKind) keys() []string {
 	switch k {
+	case LeaseDnsmasq, LeaseISC, LeaseKea:
+		return []string{"file"}
 	case LeaseKeaSocket:
 		return []string{"socket"}
 	case LeaseRADIUS:
 		return []string{"listen", "clients", "secret_file"}
 	}
-	return []string{"file"}
+	return nil // decoding said so
 }
 
 // leasePlaces tell where something is that only one source may have.
@@ -58,7 +60,7 @@ func (v *validator) lease(places leasePlaces, path string, l LeaseSource) {
 		_, written := v.origin.lines[at]
 		switch {
 		case needed && !key.set && !written:
-			v.report(at, "is missing", "write it: a source of kind "+string(l.Kind)+" needs "+and(l.Kind.keys()))
+			v.report(at, "is missing", "write it; a source of kind "+string(l.Kind)+" needs "+and(l.Kind.keys()))
 		case needed:
 			key.check(at)
 		case key.set || written:
@@ -117,8 +119,8 @@ func (v *validator) clients(path string, clients []Client) {
 // and lists words as a sentence does.
 func and(words []string) string {
 	last := len(words) - 1
-	if last == 0 {
-		return words[0]
+	if last <= 0 {
+		return strings.Join(words, "")
 	}
 	return strings.Join(words[:last], ", ") + " and " + words[last]
 }

@@ -3,6 +3,7 @@
 package config
 
 import (
+	"fmt"
 	"net/netip"
 	"testing"
 
@@ -44,6 +45,24 @@ func TestConsequences(t *testing.T) {
 		{"address inside a pool that has other mistakes",
 			links + "tunnel: {addresses: [192.0.2.1]}\npolicy: {pools: [{name: '', prefixes: [192.0.2.0/24], assignment: dynamic}]}\n",
 			[]string{"tunnel.addresses[0]", "policy.pools[0].name"}},
+		{"name of a pool missing, could be the one that is named",
+			links + "policy: {pools: [{nmae: a, prefixes: [192.0.2.0/24], assignment: dynamic}], rollout: {phases: [{name: p, start: 2026-12-01 02:00 UTC, pools: [a]}]}}\n",
+			[]string{"policy.pools[0].nmae"}},
+		{"destinations misplaced, could be the ones that are named",
+			links + "destinations: []\npolicy: {pools: [" + pool + "], rollout: {phases: [{name: p, start: 2026-12-01 02:00 UTC, destinations: [d]}]}}\n",
+			[]string{"destinations"}},
+		{"moment wrong, the other could be before it",
+			links + "policy: {pools: [" + pool + "], rollout: {phases: [{name: p, start: 2026-12-01 02:00 UTC}], brownouts: [{name: b, from: soon, to: 2026-12-01 02:00 UTC}]}}\n",
+			[]string{"policy.rollout.brownouts[0].from"}},
+		{"pool of a phase unknown, could be the brownout's",
+			links + "policy: {pools: [" + pool + "], rollout: {phases: [{name: p, start: 2026-12-01 02:00 UTC, pools: [b]}], brownouts: [{name: b, from: 2026-12-01 02:00 UTC, to: 2026-12-01 03:00 UTC, pools: [a]}]}}\n",
+			[]string{"policy.rollout.phases[0].pools[0]"}},
+		{"kind of a source wrong, its keys could be right",
+			links + "policy: {pools: [" + pool + "]}\nleases: [{name: l, kind: dhcpd, socket: /a}]\n",
+			[]string{"leases[0].kind"}},
+		{"client wrong, so that there is one",
+			links + "policy: {pools: [" + pool + "]}\nleases: [{name: l, kind: radius, listen: ':1813', clients: [bras], secret_file: s}]\n",
+			[]string{"leases[0].listen", "leases[0].clients[0]"}},
 		{"group without value",
 			links + "policy: {pools: [~]}\n",
 			[]string{"policy.pools[0].name", "policy.pools[0].prefixes", "policy.pools[0].assignment"}},
@@ -79,6 +98,30 @@ func TestTooMany(t *testing.T) {
 		t.Errorf("one too many (-want +got):\n%s", diff)
 	}
 	c.Policy.Relays = c.Policy.Relays[:maxNamed]
+	if got := validate(c, origin{}, nil); len(got) > 0 {
+		t.Errorf("just enough: %v", got)
+	}
+}
+
+func TestTooManySteps(t *testing.T) {
+	t.Parallel()
+	c, err := Load("testdata/rollout.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.Policy.Rollout.Phases = nil
+	for i := range maxSteps + 1 {
+		start, err := parseTime("2026-12-01 02:00 UTC")
+		if err != nil {
+			t.Fatal(err)
+		}
+		c.Policy.Rollout.Phases = append(c.Policy.Rollout.Phases, Phase{Name: fmt.Sprint(i), Start: start, Share: Everyone, Mode: ModeRefuse})
+	}
+	want := Problems{{Path: "policy.rollout.phases", What: "has 257 entries", Fix: "write at most 256; remove those that others have overtaken"}}
+	if diff := cmp.Diff(want, validate(c, origin{}, nil)); diff != "" {
+		t.Errorf("one too many (-want +got):\n%s", diff)
+	}
+	c.Policy.Rollout.Phases = c.Policy.Rollout.Phases[:maxSteps]
 	if got := validate(c, origin{}, nil); len(got) > 0 {
 		t.Errorf("just enough: %v", got)
 	}
