@@ -21,6 +21,9 @@
 // last the whole is validated. All steps run even if an earlier one found mistakes,
 // and a mistake found earlier silences only those that would follow from it.
 //
+// Other files that it names, such as those of exemptions and leases, are not read
+// here: their paths are resolved, and whoever needs them opens them.
+//
 // Nothing here watches the files or keeps state: a reload is another [Load], and
 // [Config.RestartKeys] tells what such a reload could not apply.
 package config
