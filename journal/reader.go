@@ -8,6 +8,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"io/fs"
 	"net/netip"
 	"os"
 	"slices"
@@ -28,9 +29,20 @@ type Reader struct {
 func OpenReader(path string) (*Reader, error) {
 	r, err := openToRead(context.Background(), path)
 	if err != nil {
-		return nil, advise(path, err)
+		return nil, adviseReader(path, err)
 	}
 	return r, nil
+}
+
+// adviseReader is advise for somebody who only asks.
+func adviseReader(path string, err error) error {
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return fmt.Errorf("journal %s: %w: is journal.path another one, or has no gateway run with it yet?", path, err)
+	case errors.Is(err, fs.ErrPermission):
+		return fmt.Errorf("journal %s: %w: become root or a member of its group: ls -l %s*", path, err, path)
+	}
+	return advise(path, err)
 }
 
 func openToRead(ctx context.Context, path string) (*Reader, error) {
@@ -45,7 +57,7 @@ func openToRead(ctx context.Context, path string) (*Reader, error) {
 		return nil, err
 	}
 	r, err := openReader(ctx, path, "mode=ro")
-	if code(err) != sqlite3.SQLITE_CANTOPEN {
+	if c := code(err); c != sqlite3.SQLITE_CANTOPEN && c != sqlite3.SQLITE_READONLY {
 		return r, err
 	}
 	// Without a log beside it nobody writes, and SQLite cannot make one in a

@@ -19,9 +19,10 @@ func shelfOf(source string, p netip.Prefix) shelf {
 func (s shelf) holds(addr netip.Addr) bool { return s.ipv6 == addr.Is6() }
 
 // first is what a valid prefix is found by on its shelf: as many octets of its
-// first address as its length covers.
+// first address as its length covers. It is never empty: SQLite's driver does not
+// always tell that from NULL.
 func first(p netip.Prefix) []byte {
-	return p.Masked().Addr().AsSlice()[:(p.Bits()+7)/8]
+	return p.Masked().Addr().AsSlice()[:max(1, (p.Bits()+7)/8)]
 }
 
 // plain returns IPv4 that was written as IPv6 as IPv4, and drops a zone.

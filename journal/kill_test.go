@@ -1,0 +1,139 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package journal
+
+import (
+	"bufio"
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"net/netip"
+	"os"
+	"os/exec"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"go.uber.org/zap"
+)
+
+// The test binary is another process too, as these say.
+const (
+	envRole = "OP25B_TEST_ROLE"
+	envPath = "OP25B_TEST_PATH"
+	envFrom = "OP25B_TEST_FROM"
+)
+
+func TestMain(m *testing.M) {
+	switch os.Getenv(envRole) {
+	case "":
+		os.Exit(m.Run())
+	case "scribe":
+		time.AfterFunc(time.Minute, func() { os.Exit(99) })
+		scribe()
+	}
+}
+
+// scribe writes holdings, one prefix after the other, and says what Flush has
+// acknowledged.
+func scribe() {
+	j, err := Open(Options{Path: os.Getenv(envPath), Retention: 24 * time.Hour, Log: zap.NewNop()})
+	if err != nil {
+		fmt.Println(err)
+		os.Exit(1)
+	}
+	from, _ := strconv.Atoi(os.Getenv(envFrom))
+	for i := from; ; i++ {
+		p := numbered(i)
+		j.Hold(Holding{Prefix: p, Holder: fmt.Sprint("first", i), Source: "dhcp"})
+		j.Hold(Holding{Prefix: p, Holder: fmt.Sprint("then", i), Source: "dhcp"})
+		j.Mark(time.UnixMilli(int64(i)))
+		if i%5 == 4 {
+			if err := j.Flush(context.Background()); err != nil {
+				fmt.Println(err)
+				os.Exit(1)
+			}
+			fmt.Println("have", i)
+		}
+	}
+}
+
+func numbered(i int) netip.Prefix {
+	return netip.PrefixFrom(netip.AddrFrom4([4]byte{10, byte(i >> 16), byte(i >> 8), byte(i)}), 32)
+}
+
+// TestKilled kills a process that writes, again and again: everything that Flush
+// has acknowledged is there, and the file is whole.
+func TestKilled(t *testing.T) {
+	t.Parallel()
+	opts := options(t)
+	next, r := 0, rand.New(rand.NewPCG(1, 2))
+	for range 20 {
+		next = killScribe(t, opts.Path, next, time.Duration(r.IntN(150))*time.Millisecond) + 1
+		// What it left is read by somebody who may not write, and then by us.
+		reader, err := OpenReader(opts.Path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		checkNumbered(t, reader, max(0, next-200), next)
+		if err := reader.Close(); err != nil {
+			t.Error(err)
+		}
+		check(t, opts.Path)
+	}
+	j := open(t, opts)
+	if got := j.LastMark(); got.UnixMilli() < int64(next-1) {
+		t.Errorf("mark %d of %d", got.UnixMilli(), next-1)
+	}
+	checkNumbered(t, j, 0, next)
+	t.Logf("%d holdings", 2*next)
+}
+
+func checkNumbered(t *testing.T, r interface {
+	HolderAt(ctx context.Context, addr netip.Addr, t time.Time) ([]Holding, error)
+}, from, to int) {
+	t.Helper()
+	for i := from; i < to; i++ {
+		got, err := r.HolderAt(t.Context(), numbered(i).Addr(), time.Now())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(got) != 1 || got[0].Holder != fmt.Sprint("then", i) {
+			t.Fatalf("%d of %d: %+v", i, to, got)
+		}
+	}
+}
+
+// killScribe lets a process write, kills it some time after the first
+// acknowledgement, and returns the last.
+func killScribe(t *testing.T, path string, from int, after time.Duration) (have int) {
+	t.Helper()
+	cmd := exec.CommandContext(t.Context(), os.Args[0])
+	cmd.Env = append(os.Environ(), envRole+"=scribe", envPath+"="+path, fmt.Sprint(envFrom, "=", from))
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	have = -1
+	for lines := bufio.NewScanner(out); lines.Scan(); {
+		n, ok := strings.CutPrefix(lines.Text(), "have ")
+		if !ok {
+			t.Fatal(lines.Text())
+		}
+		if have < 0 {
+			time.AfterFunc(after, func() { _ = cmd.Process.Kill() })
+		}
+		if have, err = strconv.Atoi(n); err != nil {
+			t.Fatal(err)
+		}
+	}
+	_ = cmd.Wait() // killed
+	if have < 0 {
+		t.Fatal("it ended without having written")
+	}
+	return have
+}

@@ -1,0 +1,135 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package journal
+
+import (
+	"net/netip"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+)
+
+// TestReader reads beside a gateway that writes, and after it.
+func TestReader(t *testing.T) {
+	t.Parallel()
+	opts := options(t)
+	j := open(t, opts)
+	j.Hold(hold("192.0.2.1/32", "a", "dhcp", 1))
+	j.AddGeneration(Generation{Time: at(1), Number: 7})
+	flush(t, j)
+	r, err := OpenReader(opts.Path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	holder := func() string {
+		got, err := r.HolderAt(t.Context(), netip.MustParseAddr("192.0.2.1"), at(9))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return answer(got)
+	}
+	if got := holder(); got != "dhcp 192.0.2.1/32 a 1-on seen 1" {
+		t.Error(got)
+	}
+	j.Hold(hold("192.0.2.1/32", "b", "dhcp", 2))
+	flush(t, j)
+	if got := holder(); got != "dhcp 192.0.2.1/32 b 2-on seen 2" {
+		t.Error(got)
+	}
+	if g, ok, err := r.GenerationAt(t.Context(), at(1)); g.Number != 7 || !ok || err != nil {
+		t.Error(g, ok, err)
+	}
+	if _, err := r.db.ExecContext(t.Context(), "DELETE FROM held"); err == nil {
+		t.Error("a reader has written")
+	}
+	for range 2 {
+		if err := r.Close(); err != nil {
+			t.Error(err)
+		}
+	}
+	if err := j.Close(); err != nil {
+		t.Error(err)
+	}
+	if r, err = OpenReader(opts.Path); err != nil {
+		t.Fatal(err)
+	}
+	if got := holder(); got != "dhcp 192.0.2.1/32 b 2-on seen 2" {
+		t.Error(got)
+	}
+}
+
+func TestReaderRefused(t *testing.T) {
+	t.Parallel()
+	path := options(t).Path
+	if _, err := OpenReader(path); err == nil || !strings.Contains(err.Error(), path) {
+		t.Error(err)
+	}
+	if _, err := os.Stat(path); !os.IsNotExist(err) {
+		t.Error("a reader has made a file", err)
+	}
+	write(t, path, "")
+	if _, err := OpenReader(path); err == nil || !strings.Contains(err.Error(), "start the gateway once") {
+		t.Error(err)
+	}
+}
+
+// TestReaderUnprivileged is somebody who may read the file and no more, with a
+// gateway and without.
+func TestReaderUnprivileged(t *testing.T) {
+	if path := os.Getenv(envPath); path != "" {
+		r, err := OpenReader(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer r.Close()
+		if got, err := r.HolderAt(t.Context(), netip.MustParseAddr("192.0.2.1"), at(9)); err != nil || len(got) != 1 {
+			t.Fatal(got, err)
+		}
+		return
+	}
+	if os.Geteuid() != 0 {
+		t.Skip("needs root, to become somebody else")
+	}
+	// Where somebody else comes to: not below a directory of ours alone.
+	dir, err := os.MkdirTemp("/tmp", "journal")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = os.RemoveAll(dir) })
+	if err := os.Chmod(dir, 0o755); err != nil { //nolint:gosec // the point of it
+		t.Fatal(err)
+	}
+	program := filepath.Join(dir, "test")
+	if out, err := exec.CommandContext(t.Context(), "cp", os.Args[0], program).CombinedOutput(); err != nil {
+		t.Fatalf("%s", out)
+	}
+	opts := options(t)
+	opts.Path = filepath.Join(dir, "journal.db")
+	j := open(t, opts)
+	j.Hold(hold("192.0.2.1/32", "a", "dhcp", 1))
+	flush(t, j)
+	const nobody = 65534
+	for _, name := range []string{opts.Path, opts.Path + "-wal", opts.Path + "-shm"} {
+		if err := os.Chown(name, 0, nobody); err != nil {
+			t.Fatal(err)
+		}
+	}
+	read := func(when string) {
+		cmd := exec.CommandContext(t.Context(), program, "-test.run=^TestReaderUnprivileged$")
+		cmd.Env = append(os.Environ(), envPath+"="+opts.Path, "TMPDIR=/tmp")
+		cmd.Dir = "/"
+		cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: nobody, Gid: nobody}}
+		if out, err := cmd.CombinedOutput(); err != nil {
+			t.Errorf("%s: %v: %s", when, err, out)
+		}
+	}
+	read("while it is written")
+	if err := j.Close(); err != nil {
+		t.Fatal(err)
+	}
+	read("after")
+}
