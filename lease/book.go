@@ -187,7 +187,7 @@ func (h *holdings) hold(l Lease, at time.Time, now uint32) []Event {
 		}
 		return []Event{h.end(key, l.Source, l.End)}
 	}
-	if l.Start.IsZero() {
+	if l.Start.IsZero() || l.Start.After(at) {
 		l.Start = at
 	}
 	switch {
@@ -264,7 +264,7 @@ func (b *Book) release(l Lease, at time.Time) []Event {
 	}
 	key := placeOf(l.Prefix)
 	r := h.get(key)
-	if r == nil || (l.Holder != "" || l.session != 0) && !h.heldBy(r, l) {
+	if r == nil || !h.meant(r, l) {
 		return nil
 	}
 	return []Event{h.end(key, l.Source, at)}

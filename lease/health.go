@@ -126,8 +126,12 @@ func (b *Book) state(source string) *state {
 	return s
 }
 
-// remember adds a problem to the last ones.
+// remember adds a problem to the last ones. One without a line comes again and
+// again, and must not push out the others.
 func remember(last []Problem, p Problem) []Problem {
+	if p.Line == 0 && slices.ContainsFunc(last, func(q Problem) bool { return q.File == p.File && q.What == p.What }) {
+		return last
+	}
 	if len(last) == mostProblems {
 		last = slices.Delete(last, 0, 1)
 	}

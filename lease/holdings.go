@@ -106,6 +106,13 @@ func (h *holdings) named(r *record, l Lease) bool {
 	return h.heldBy(r, l) && string(h.hostname(r)) == l.Hostname
 }
 
+// meant reports whether a lease that is over can be a record's, as far as it says
+// whose it was.
+func (h *holdings) meant(r *record, l Lease) bool {
+	return (l.Holder == "" || string(h.texts.get(r.text, int(r.holder))) == l.Holder) &&
+		(l.session == 0 || l.session == r.session)
+}
+
 // heldBy reports whether a record has a lease's holder.
 func (h *holdings) heldBy(r *record, l Lease) bool {
 	return string(h.texts.get(r.text, int(r.holder))) == l.Holder && r.session == l.session

@@ -2,9 +2,7 @@
 
 package lease
 
-import (
-	"strings"
-)
+import "strings"
 
 // word is one word of dhcpd's grammar.
 type word struct {
@@ -35,11 +33,20 @@ func nextWord(line string) (w word, rest string, ok bool) {
 	case '"':
 		return quoted(line[1:])
 	}
-	end := strings.IndexAny(line, " \t;{}\"#")
-	if end < 0 {
-		end = len(line)
+	end := 0
+	for end < len(line) && !endsWord(line[end]) {
+		end++
 	}
 	return word{line[:end], wordPlain}, line[end:], true
+}
+
+func endsWord(c byte) bool {
+	switch c {
+	case ' ', '\t', ';', '{', '}', '"', '#':
+		return true
+	default:
+		return false
+	}
 }
 
 // quoted cuts a string off a line that begins behind its first quote.

@@ -63,6 +63,10 @@ func (l *lines) next() (line string, long, ok bool) {
 func (l *lines) fill() {
 	var n int
 	n, l.err = l.from.Read(l.buf)
+	if l.rest == "" {
+		l.rest = string(l.buf[:n])
+		return
+	}
 	l.rest += string(l.buf[:n])
 }
 

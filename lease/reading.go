@@ -14,6 +14,8 @@ type reading struct {
 	book    *Book
 	source  string
 	number  uint32
+	now     uint32 // when it began
+	last    uint32 // the number of the entry of the Book that it named last
 	news    *holdings
 	bad     uint64
 	problem []Problem
@@ -24,7 +26,7 @@ func (b *Book) Read(source string) Reading {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.readings++
-	return &reading{book: b, source: strings.Clone(source), number: b.readings, news: newHoldings()}
+	return &reading{book: b, source: strings.Clone(source), number: b.readings, now: seconds(b.opts.Now()), news: newHoldings()}
 }
 
 // Hold says that a lease is held.
@@ -38,13 +40,14 @@ func (r *reading) Hold(l Lease) {
 	b := r.book
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if (&record{end: seconds(l.End)}).over(seconds(b.opts.Now())) {
+	if (&record{end: seconds(l.End)}).over(r.now) {
 		r.gone(key)
 		return
 	}
-	h := b.holdings[r.source]
-	if h != nil {
-		if have := h.get(key); have != nil {
+	if h := b.holdings[r.source]; h != nil {
+		have, number := h.getAfter(r.last, key)
+		r.last = number
+		if have != nil {
 			have.reading = r.number
 			if have.end == seconds(l.End) && h.named(have, l) {
 				r.forget(key)
@@ -79,7 +82,7 @@ func (r *reading) gone(key place) {
 
 // forget drops what waits for a prefix.
 func (r *reading) forget(key place) {
-	if r.news.get(key) != nil {
+	if r.news.len() > 0 && r.news.get(key) != nil {
 		r.news.unset(key)
 		r.news.tidy()
 	}
@@ -106,7 +109,7 @@ func (r *reading) Commit(at time.Time) {
 	}
 	b.mu.Unlock()
 	if first {
-		r.tellAll(at)
+		r.tellAll()
 		return
 	}
 	r.releaseUnnamed(h, at)
@@ -118,7 +121,7 @@ func (r *reading) Commit(at time.Time) {
 func (b *Book) adopt(source string, news *holdings, at time.Time) {
 	b.holdings[source] = news
 	for _, rec := range news.all() {
-		if rec.start == 0 {
+		if rec.start == 0 || rec.start > seconds(at) {
 			rec.start = seconds(at)
 		}
 		rec.told = seconds(at)
@@ -129,7 +132,7 @@ func (b *Book) adopt(source string, news *holdings, at time.Time) {
 const batch = 1024
 
 // tellAll tells of every lease as a new one.
-func (r *reading) tellAll(at time.Time) {
+func (r *reading) tellAll() {
 	r.inBatches(r.news, func(key place, rec *record) []Event {
 		l := r.news.lease(key, rec, r.source)
 		return []Event{{Kind: Granted, Lease: l, Time: l.Start}}

@@ -67,6 +67,22 @@ func (t *table[K, V]) get(key K) *V {
 	return nil
 }
 
+// getAfter is get with a guess: that the key was put right after the entry with the
+// given number. Files are mostly read again in the order of before, and that needs
+// no search. It returns the number of what it has found, too.
+func (t *table[K, V]) getAfter(number uint32, key K) (*V, uint32) {
+	if n := int(number); n>>chunkBits < len(t.chunks) && n&(chunkSize-1) < len(t.chunks[n>>chunkBits]) {
+		if e := t.at(number + 1); e.used && e.key == key {
+			return &e.value, number + 1
+		}
+	}
+	n := t.slots[t.find(key)]
+	if n == 0 {
+		return nil, number
+	}
+	return &t.at(n).value, n
+}
+
 // put returns a key's value, a zero one if it is new. It is valid as get's is.
 func (t *table[K, V]) put(key K) (value *V, isNew bool) {
 	slot := t.find(key)
