@@ -103,6 +103,84 @@ func TestCompileRefuses(t *testing.T) {
 			},
 			[]string{"::ffff:192.0.2.1", "fe80::1%eth0", "invalid"},
 		},
+		{
+			"an unknown mode", rules(filter.Rule{Name: "trial", Mode: filter.Monitor + 1, Share: 1}),
+			[]string{`compile pool "residential": rule "trial": no such mode: 2`},
+		},
+		{
+			"shares", rules(filter.Rule{Name: "none"}, filter.Rule{Name: "too many", Share: 10001}),
+			[]string{
+				`compile pool "residential": rule "none": a share of 0 is not from 1 to 10000 hundredths of a percent`,
+				`compile pool "residential": rule "too many": a share of 10001 is not`,
+			},
+		},
+		{
+			"unknown destinations", rules(filter.Rule{Name: "trial", Share: 1, Destinations: []string{"mobile", "fixed"}}),
+			[]string{`rule "trial": there are no destinations "mobile"`, `rule "trial": there are no destinations "fixed"`},
+		},
+		{
+			"rules without a schedule", func(s *filter.Spec) { s.Pools[0].Rules = []filter.Rule{{Share: 1}} },
+			[]string{`compile pool "residential": it has rules, and is not scheduled`},
+		},
+		{
+			"static and scheduled", func(s *filter.Spec) { s.Pools[1].Scheduled = true },
+			[]string{`compile pool "business": it is static, so that there is nothing to schedule or to monitor`},
+		},
+		{
+			"static and monitored", func(s *filter.Spec) { s.Pools[1].Monitor = true },
+			[]string{`compile pool "business": it is static`},
+		},
+		{
+			"static with rules", func(s *filter.Spec) { s.Pools[1].Rules = []filter.Rule{{Share: 1}} },
+			[]string{`compile pool "business": it is static`},
+		},
+		{
+			"delegations", func(s *filter.Spec) { s.Pools[0].Delegation, s.Pools[1].Delegation = 47, 65 },
+			[]string{
+				`compile pool "residential": a delegation of /47 is not from /48 to /64`,
+				`compile pool "business": a delegation of /65 is not from /48 to /64`,
+			},
+		},
+		{
+			"destinations of the same name", func(s *filter.Spec) { s.Destinations = []filter.Destinations{{Name: "mobile"}, {Name: "mobile"}} },
+			[]string{`compile destinations "mobile": there is a group of this name already`},
+		},
+		{
+			"destinations have the checks of pools", func(s *filter.Spec) {
+				s.Destinations = []filter.Destinations{{Name: "mobile", Prefixes: append(prefixes("10.0.0.1/8", "11.0.0.0/8", "11.0.0.0/8"), netip.Prefix{})}}
+			},
+			[]string{
+				`compile destinations "mobile": 10.0.0.1/8 has host bits set`,
+				`compile destinations "mobile": an invalid prefix`,
+				`compile destinations "mobile": 11.0.0.0/8 is in destinations "mobile" already`,
+			},
+		},
+		{
+			"a relay for unknown pools", func(s *filter.Spec) { s.Relays[1].Pools = []string{"mobile", "reseller", "other"} },
+			[]string{`compile relay "partner": there is no pool "reseller"`, `compile relay "partner": there is no pool "other"`},
+		},
+		{
+			"exemptions in no pool", func(s *filter.Spec) { s.Exemptions = exemptions("10.0.0.0/8", "100.64.0.0/16", "2001:db8:b::/48") },
+			[]string{"compile exemption: 10.0.0.0/8 is in no pool", "compile exemption: 2001:db8:b::/48 is in no pool"},
+		},
+		{
+			"exemptions have the checks of pools", func(s *filter.Spec) { s.Exemptions = exemptions("100.64.0.1/10", "::ffff:100.64.0.0/106") },
+			[]string{"compile exemption: 100.64.0.1/10 has host bits set", "compile exemption: ::ffff:100.64.0.0/106 is an IPv4-mapped prefix"},
+		},
+		{
+			"too many pools for exemptions", func(s *filter.Spec) {
+				s.Pools, s.Exemptions = make([]filter.Pool, 1<<16-1), exemptions("100.64.0.0/16")
+			},
+			[]string{"compile policy: more than 65535 pools or relays; all exemptions count as a pool"},
+		},
+		{
+			"mistakes of every kind at once", func(s *filter.Spec) {
+				rules(filter.Rule{Name: "trial", Destinations: []string{"mobile"}})(s)
+				s.Pools[3].Delegation, s.Relays[0].Pools, s.Exemptions = 80, []string{"reseller"}, exemptions("10.0.0.0/8")
+				s.Pools[2].Prefixes[0] = netip.Prefix{}
+			},
+			[]string{"a share of 0", `no destinations "mobile"`, "/80", `no pool "reseller"`, "10.0.0.0/8 is in no pool", "an invalid prefix"},
+		},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			t.Parallel()
@@ -124,6 +202,19 @@ func TestCompileRefuses(t *testing.T) {
 	}
 }
 
+// rules schedules the first pool.
+func rules(all ...filter.Rule) func(*filter.Spec) {
+	return func(s *filter.Spec) { s.Pools[0].Scheduled, s.Pools[0].Rules = true, all }
+}
+
+func exemptions(list ...string) []filter.Exemption {
+	var all []filter.Exemption
+	for _, p := range prefixes(list...) {
+		all = append(all, filter.Exemption{Prefix: p})
+	}
+	return all
+}
+
 // TestCompileAccepts has what is unusual, and right.
 func TestCompileAccepts(t *testing.T) {
 	t.Parallel()
@@ -135,6 +226,18 @@ func TestCompileAccepts(t *testing.T) {
 		"the whole world":       func(s *filter.Spec) { s.Pools[0].Prefixes = prefixes("0.0.0.0/0", "::/0") },
 		"as many as there can be": func(s *filter.Spec) {
 			s.Pools, s.Relays = make([]filter.Pool, 1<<16-1), make([]filter.Relay, 1<<16-1)
+		},
+		"an exemption twice":           func(s *filter.Spec) { s.Exemptions = exemptions("100.64.0.0/16", "100.64.0.0/16") },
+		"exemptions in exemptions":     func(s *filter.Spec) { s.Exemptions = exemptions("0.0.0.0/0", "100.0.0.0/8", "100.65.0.0/24") },
+		"an exemption in a static one": func(s *filter.Spec) { s.Exemptions = exemptions("100.65.0.0/28") },
+		"destinations without prefix, for nobody": func(s *filter.Spec) {
+			s.Destinations = []filter.Destinations{{Name: "none"}}
+		},
+		"scheduled for never":    rules(),
+		"delegations at the end": func(s *filter.Spec) { s.Pools[0].Delegation, s.Pools[1].Delegation = 48, 64 },
+		"shares at the end":      rules(filter.Rule{Share: 1}, filter.Rule{Share: 10000, Mode: filter.Monitor}),
+		"a relay for a static pool, twice": func(s *filter.Spec) {
+			s.Relays[0].Pools = []string{"business", "business"}
 		},
 	} {
 		t.Run(name, func(t *testing.T) {

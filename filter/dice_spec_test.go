@@ -2,9 +2,7 @@
 
 package filter_test
 
-import (
-	"op25b/filter"
-)
+import "op25b/filter"
 
 // spec is a random moment of a rollout, over the addresses that packets have.
 func (d dice) spec() filter.Spec {
@@ -35,10 +33,10 @@ func (d dice) spec() filter.Spec {
 	}
 	s.Exemptions = nil
 	for range d.IntN(4) {
-		s.Exemptions = append(s.Exemptions, filter.Exemption{Prefix: pick(d, prefixes(
+		s.Exemptions = append(s.Exemptions, pick(d, exemptions(
 			"100.64.0.2/32", "100.0.0.0/9", "100.65.0.0/24", "100.65.0.128/25", "100.66.0.0/30", "100.66.0.0/16",
 			"2001:db8:a::/56", "2001:db8:a:65::/64", "2001:db8:a:65:8000::2/128", "2001:db8::/32", "2001:db8:a:66::9/128",
-		))})
+		)))
 	}
 	return s
 }

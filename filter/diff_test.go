@@ -86,6 +86,87 @@ func TestDiffPolicies(t *testing.T) {
 	}
 }
 
+// TestDiffRollout has what a rollout changes in the same prefixes, and the
+// reverse.
+func TestDiffRollout(t *testing.T) {
+	t.Parallel()
+	spec := func(change func(*filter.Spec)) filter.Spec {
+		return diffSpec([]string{"10.0.0.0/8", "10.1.0.0/16"}, []string{"10.2.0.0/16"}, change)
+	}
+	scheduled := func(rules ...filter.Rule) filter.Spec {
+		return spec(func(s *filter.Spec) {
+			s.Destinations = []filter.Destinations{{Name: "mobile", Prefixes: prefixes("203.0.113.0/24")}, {Name: "fixed", Prefixes: prefixes("198.51.100.0/24")}}
+			s.Pools[0].Scheduled, s.Pools[0].Rules = true, rules
+		})
+	}
+	exempt := func(list ...string) filter.Spec {
+		return spec(func(s *filter.Spec) { s.Exemptions = exemptions(list...) })
+	}
+	relay := func(pools ...string) filter.Spec {
+		return spec(func(s *filter.Spec) { s.Relays[0].Pools = pools })
+	}
+	delegating := func(delegation int) filter.Spec {
+		return spec(func(s *filter.Spec) { s.Pools[0].Delegation = delegation })
+	}
+	other := scheduled(filter.Rule{Share: 1, Destinations: []string{"mobile"}})
+	other.Destinations[0].Prefixes = prefixes("203.0.113.0/25")
+	all := filter.Amount{IPv4: 1<<24 - 1<<16}
+	for name, tc := range map[string]struct {
+		old, next filter.Spec
+		want      filter.Diff
+	}{
+		"a phase for all begins":    {scheduled(), scheduled(filter.Rule{Share: 10000}), filter.Diff{Rescheduled: 2, Refused: all}},
+		"a phase for some begins":   {scheduled(), scheduled(filter.Rule{Share: 9999}), filter.Diff{Rescheduled: 2}},
+		"a rollout ends everything": {spec(nil), scheduled(), filter.Diff{Rescheduled: 2, Freed: all}},
+		"another name": {
+			scheduled(filter.Rule{Name: "a", Share: 1, Destinations: []string{"mobile"}}),
+			scheduled(filter.Rule{Name: "b", Share: 1, Destinations: []string{"mobile"}}), filter.Diff{},
+		},
+		"another share": {scheduled(filter.Rule{Share: 1}), scheduled(filter.Rule{Share: 2}), filter.Diff{Rescheduled: 2}},
+		"another mode": {
+			scheduled(filter.Rule{Share: 1}), scheduled(filter.Rule{Share: 1, Mode: filter.Monitor}), filter.Diff{Rescheduled: 2},
+		},
+		"other destinations": {
+			scheduled(filter.Rule{Share: 1, Destinations: []string{"mobile"}}),
+			scheduled(filter.Rule{Share: 1, Destinations: []string{"fixed"}}), filter.Diff{Rescheduled: 2},
+		},
+		"every destination": {
+			scheduled(filter.Rule{Share: 1, Destinations: []string{"mobile"}}), scheduled(filter.Rule{Share: 1}), filter.Diff{Rescheduled: 2},
+		},
+		"the same group of other destinations": {
+			scheduled(filter.Rule{Share: 1, Destinations: []string{"mobile"}}), other, filter.Diff{Rescheduled: 2},
+		},
+		"another delegation":      {delegating(56), delegating(60), filter.Diff{Rescheduled: 2}},
+		"the delegation as it is": {delegating(0), delegating(56), filter.Diff{}},
+		"exempt within a pool":    {exempt(), exempt("10.3.0.0/24"), filter.Diff{AddedExempt: 1, Freed: filter.Amount{IPv4: 256}}},
+		"exempt, a pool's prefix": {exempt(), exempt("10.1.0.0/16"), filter.Diff{AddedExempt: 1, Freed: filter.Amount{IPv4: 1 << 16}}},
+		"exempt, all":             {exempt(), exempt("0.0.0.0/0"), filter.Diff{AddedExempt: 1, Freed: all}},
+		"exempt, static":          {exempt(), exempt("10.2.0.0/24"), filter.Diff{AddedExempt: 1}},
+		"another exemption": {
+			exempt("10.3.0.0/24", "10.4.0.0/24", "10.4.0.0/24"), exempt("10.5.0.0/24", "10.4.0.0/24"),
+			filter.Diff{AddedExempt: 1, RemovedExempt: 1, Refused: filter.Amount{IPv4: 256}, Freed: filter.Amount{IPv4: 256}},
+		},
+		"a relay for some":      {relay(), relay("dynamic"), filter.Diff{ChangedRelays: 1}},
+		"a relay for others":    {relay("static"), relay("dynamic"), filter.Diff{ChangedRelays: 1}},
+		"a relay for the same":  {relay("static", "dynamic"), relay("dynamic", "static", "static"), filter.Diff{}},
+		"a relay, none and all": {relay("static"), relay(), filter.Diff{ChangedRelays: 1}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			got := filter.DiffPolicies(compile(t, tc.old), compile(t, tc.next))
+			if diff := cmp.Diff(tc.want, got); diff != "" {
+				t.Errorf("(-want +got):\n%s", diff)
+			}
+			back := tc.want
+			back.Refused, back.Freed = back.Freed, back.Refused
+			back.AddedExempt, back.RemovedExempt = back.RemovedExempt, back.AddedExempt
+			if diff := cmp.Diff(back, filter.DiffPolicies(compile(t, tc.next), compile(t, tc.old))); diff != "" {
+				t.Errorf("backwards (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
 func TestSize(t *testing.T) {
 	t.Parallel()
 	for name, tc := range map[string]struct {
@@ -98,7 +179,19 @@ func TestSize(t *testing.T) {
 		"nested alike": {diffSpec([]string{"10.0.0.0/8", "10.1.0.0/16"}, nil, nil), filter.Size{Prefixes: 2, DynamicPrefixes: 2, Refused: filter.Amount{IPv4: 1 << 24}}},
 		"all IPv4":     {diffSpec([]string{"0.0.0.0/0"}, nil, nil), filter.Size{Prefixes: 1, DynamicPrefixes: 1, Refused: filter.Amount{IPv4: 1 << 32}}},
 		"IPv6":         {diffSpec([]string{"2001:db8::/48"}, []string{"2001:db8:0:1::/64"}, nil), filter.Size{Prefixes: 2, DynamicPrefixes: 1, Refused: filter.Amount{IPv6: 1<<16 - 1}}},
-		"half a /64":   {diffSpec([]string{"2001:db8::/65"}, nil, nil), filter.Size{Prefixes: 1, DynamicPrefixes: 1, Refused: filter.Amount{IPv6: 0.5}}},
+		"exempt": {
+			diffSpec([]string{"10.0.0.0/8", "10.1.0.0/16", "10.2.0.0/16"}, []string{"10.3.0.0/16"}, func(s *filter.Spec) {
+				s.Exemptions = exemptions("10.0.0.0/24", "10.1.0.0/16", "10.2.0.0/15")
+			}),
+			filter.Size{Prefixes: 4, DynamicPrefixes: 3, Refused: filter.Amount{IPv4: 1<<24 - 3<<16 - 256}},
+		},
+		"refused in part": {
+			diffSpec([]string{"10.0.0.0/8"}, nil, func(s *filter.Spec) {
+				s.Pools[0].Scheduled, s.Pools[0].Rules = true, []filter.Rule{{Share: 9999}}
+			}),
+			filter.Size{Prefixes: 1, DynamicPrefixes: 1},
+		},
+		"half a /64": {diffSpec([]string{"2001:db8::/65"}, nil, nil), filter.Size{Prefixes: 1, DynamicPrefixes: 1, Refused: filter.Amount{IPv6: 0.5}}},
 	} {
 		got := compile(t, tc.spec).Size()
 		near := func(a, b float64) bool { return math.Abs(a-b) <= 1e-9*max(1, b) }

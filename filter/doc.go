@@ -13,10 +13,14 @@
 // From subscribers: a source that no pool holds is dropped (source validation,
 // RFC 2827, RFC 3704). The longest matching prefix names the pool. A static
 // pool's packets pass. A dynamic pool's TCP segments that open a connection to
-// a blocked port are refused with the pool's response, except towards a relay.
-// All the rest passes: UDP, ICMP, SCTP, GRE, ESP, other ports, segments of
-// connections that are already open (unless established connections are judged
-// too).
+// a blocked port are refused with the pool's response, except towards a relay that
+// is the pool's. All the rest passes: UDP, ICMP, SCTP, GRE, ESP, other ports,
+// segments of connections that are already open (unless established connections
+// are judged too). An [Exemption] lets subscribers pass like static ones.
+//
+// A pool may be refused less than that: only as far as a [Rule] matches the
+// subscriber and the destination, or nothing at all, and what would have been
+// refused is counted. See rule.go.
 //
 // # Polarity
 //

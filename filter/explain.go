@@ -59,7 +59,7 @@ func (p *Policy) Explain(dir Direction, pkt []byte, sum Checksum) Explanation {
 	}
 	if found, ok := p.relays.prefix(other); ok {
 		e.Relay, e.RelayPrefix = p.relayNames[found.id], found.prefix
-		e.RelayClosed = held && !p.relayOf(holder.id, other)
+		e.RelayClosed = held && !p.serves(found.id, holder.id)
 	}
 	return e
 }

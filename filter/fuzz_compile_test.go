@@ -16,7 +16,7 @@ import (
 // is wrong, and else give a policy whose longest-prefix match, and whose
 // resolved ranges, are those of a linear search.
 func FuzzCompile(f *testing.F) {
-	const dynamic, static, drop, relay, same = 0, 1, 4, 32, 64 // see readSpec
+	const dynamic, static, drop, relay, same, bounded, exempt, group = 0, 1, 4, 32, 64, 128, 128 | 32, 128 | 64 // see readSpec
 	f.Add([]byte{})
 	for _, entries := range [][][]byte{
 		{entry(dynamic, "10.0.0.0/8"), entry(static, "10.1.0.0/16"), entry(drop, "10.1.2.3/32")},
@@ -27,6 +27,14 @@ func FuzzCompile(f *testing.F) {
 		{entry(dynamic, "10.0.0.1/8")},
 		{entry(static, "::ffff:10.0.0.0/104")},
 		{entry(6, "10.0.0.0/8")}, // an unknown response
+		{entry(dynamic, "10.0.0.0/8"), entry(exempt, "10.1.0.0/16"), entry(static, "10.1.2.0/24"), entry(drop, "10.2.0.0/16"), entry(exempt, "10.2.0.0/16")},
+		{entry(dynamic, "10.1.0.0/16"), entry(exempt, "10.0.0.0/8"), entry(exempt, "10.1.2.0/24"), entry(exempt, "10.1.2.0/24")},
+		{entry(dynamic, "10.0.0.0/8"), entry(exempt, "11.0.0.0/8")},
+		{entry(group, "203.0.113.0/24"), bounds(entry(bounded, "10.0.0.0/8"), 1, 0, 8)},
+		{bounds(entry(bounded, "10.0.0.0/8"), 1, 0, 1), bounds(entry(bounded, "10.1.0.0/16"), 3, 56, 1, 5), bounds(entry(bounded, "10.2.0.0/16"), 2, 64)},
+		{bounds(entry(bounded, "10.0.0.0/8"), 1, 0, 4, 1)},
+		{bounds(entry(bounded, "2001:db8::/32"), 1, 65), bounds(entry(bounded, "2001:db9::/32"), 1, 0, 2), bounds(entry(bounded, "2001:dba::/32"), 1, 0, 24)},
+		{bounds(entry(bounded, "10.0.0.0/8"), 0, 0, 1), bounds(entry(bounded|static, "10.1.0.0/16"), 2, 0)},
 	} {
 		spec := slices.Concat(entries...)
 		f.Add(append([]byte{0, 1}, spec...)) // no port
@@ -42,11 +50,16 @@ func FuzzCompile(f *testing.F) {
 		if err != nil {
 			return
 		}
+		var all []netip.Prefix
 		for _, pool := range s.Pools {
-			for _, p := range pool.Prefixes {
-				for _, a := range edges(p) {
-					compareLookup(t, s, policy, a)
-				}
+			all = append(all, pool.Prefixes...)
+		}
+		for _, e := range s.Exemptions {
+			all = append(all, e.Prefix)
+		}
+		for _, p := range all {
+			for _, a := range edges(p) {
+				compareLookup(t, s, policy, a)
 			}
 		}
 	})
@@ -59,6 +72,27 @@ func entry(kind byte, prefix string) []byte {
 		kind |= 16
 	}
 	return append([]byte{kind, byte(p.Bits())}, p.Addr().AsSlice()...)
+}
+
+// bounds adds to an entry what limits the pool: measures, a delegation, and rules.
+func bounds(entry []byte, measures, delegation byte, rules ...byte) []byte {
+	return append(append(entry, measures|byte(len(rules))<<2, delegation), rules...)
+}
+
+// readRule reads an octet as a rule. Bits: a share (three), a mode, destinations that
+// may be there, others that never are.
+func readRule(b byte) filter.Rule {
+	r := filter.Rule{
+		Share: []uint16{0, 10000, 10001, 1, 5000, 10000, 10000, 65535}[b&7],
+		Mode:  filter.Mode(b >> 6),
+	}
+	if b&8 != 0 {
+		r.Destinations = append(r.Destinations, "group 0")
+	}
+	if b&16 != 0 {
+		r.Destinations = append(r.Destinations, "nowhere")
+	}
+	return r
 }
 
 // readSpec reads octets as a spec: ports, measures, then prefixes, each with an
@@ -78,7 +112,8 @@ func readSpec(data []byte) filter.Spec {
 	}
 	s.ValidateSource = next()&1 != 0
 	for len(data) > 0 && len(s.Pools) < 64 {
-		// Bits: static, response (two), canonical, IPv6, a relay, the same pool.
+		// Bits: static, response (two), canonical, IPv6, a relay, the same pool, limits.
+		// With the last, a relay is an exemption, and the same pool are destinations.
 		kind, bits := next(), int(next())
 		address := make([]byte, 4)
 		if kind&16 != 0 {
@@ -93,6 +128,10 @@ func readSpec(data []byte) filter.Spec {
 			prefix = prefix.Masked()
 		}
 		switch {
+		case kind&(128|32) == 128|32:
+			s.Exemptions = append(s.Exemptions, filter.Exemption{Prefix: prefix})
+		case kind&(128|64) == 128|64:
+			s.Destinations = append(s.Destinations, filter.Destinations{Name: fmt.Sprint("group ", len(s.Destinations)), Prefixes: []netip.Prefix{prefix}})
 		case kind&32 != 0:
 			s.Relays = append(s.Relays, filter.Relay{Name: fmt.Sprint("relay ", len(s.Relays)), Prefixes: []netip.Prefix{prefix}})
 		case kind&64 != 0 && len(s.Pools) > 0:
@@ -103,6 +142,13 @@ func readSpec(data []byte) filter.Spec {
 				Name: fmt.Sprint("pool ", len(s.Pools)), Prefixes: []netip.Prefix{prefix},
 				Static: kind&1 != 0, Response: filter.Response(kind >> 1 & 3),
 			})
+			if kind&128 != 0 {
+				p, measures := &s.Pools[len(s.Pools)-1], next()
+				p.Scheduled, p.Monitor, p.Delegation = measures&1 != 0, measures&2 != 0, int(next())
+				for range measures >> 2 & 3 {
+					p.Rules = append(p.Rules, readRule(next()))
+				}
+			}
 		}
 	}
 	return s
@@ -138,10 +184,50 @@ func mistakes(s filter.Spec) string {
 		if wrong := check("pool", pool.Prefixes); wrong != "" {
 			return wrong
 		}
+		if wrong := ruleMistakes(s, pool); wrong != "" {
+			return wrong
+		}
+	}
+	for _, group := range s.Destinations {
+		if wrong := check(group.Name, group.Prefixes); wrong != "" {
+			return wrong
+		}
+	}
+	for i, e := range s.Exemptions {
+		if wrong := check(fmt.Sprint("exemption ", i), []netip.Prefix{e.Prefix}); wrong != "" {
+			return wrong
+		}
+		if !slices.ContainsFunc(s.Pools, func(p filter.Pool) bool { return slices.ContainsFunc(p.Prefixes, e.Prefix.Overlaps) }) {
+			return "an exemption in no pool"
+		}
 	}
 	for _, relay := range s.Relays {
 		if wrong := check("relay", relay.Prefixes); wrong != "" {
 			return wrong
+		}
+	}
+	return ""
+}
+
+// ruleMistakes is mistakes for what limits a pool.
+func ruleMistakes(s filter.Spec, p filter.Pool) string {
+	if p.Static && (p.Scheduled || p.Monitor) {
+		return "static and limited"
+	}
+	if len(p.Rules) > 0 && !p.Scheduled {
+		return "rules, and no schedule"
+	}
+	if p.Delegation != 0 && (p.Delegation < 48 || p.Delegation > 64) {
+		return "a delegation that cannot be"
+	}
+	for _, r := range p.Rules {
+		if r.Share < 1 || r.Share > 10000 || r.Mode > filter.Monitor {
+			return "a share or a mode that cannot be"
+		}
+		for _, name := range r.Destinations {
+			if !slices.ContainsFunc(s.Destinations, func(d filter.Destinations) bool { return d.Name == name }) {
+				return "unknown destinations"
+			}
 		}
 	}
 	return ""

@@ -51,13 +51,9 @@ const (
 // passes reports whether nothing is ever refused to those of the class.
 func (c class) passes() bool { return c <= classExempt }
 
-// relayOf reports whether a is a relay that the pool's subscribers may reach.
-func (p *Policy) relayOf(pool uint16, a address) bool {
-	id, ok := p.relays.lookup(a)
-	if !ok {
-		return false
-	}
-	pools := p.relayPools[id] // few: searched by comparing
+// serves reports whether the pool's subscribers may reach the relay.
+func (p *Policy) serves(relay, pool uint16) bool {
+	pools := p.relayPools[relay] // few: searched by comparing
 	return pools == nil || slices.Contains(pools, pool)
 }
 
@@ -112,17 +108,17 @@ func (p *Policy) decideOutbound(v *packet, sum Checksum) Verdict {
 		return Verdict{Forward, ReasonUnlisted}
 	}
 	class := p.classes[id]
-	switch class {
-	case classStatic:
+	if class == classStatic {
 		return Verdict{Forward, ReasonStatic}
-	case classExempt:
+	}
+	if class == classExempt {
 		return Verdict{Forward, ReasonExempt}
 	}
 	verdict := p.decideDynamic(v, sum, id, class)
-	if verdict.Action == Forward {
+	if verdict.Action == Forward || !p.scopes[id].bounded {
 		return verdict
 	}
-	return p.soften(v, verdict, id, v.src, v.dst)
+	return p.scopes[id].soften(v, verdict, v.src, v.dst)
 }
 
 // decideDynamic judges a packet from a dynamic pool as if everything were in force.
@@ -142,7 +138,7 @@ func (p *Policy) decideDynamic(v *packet, sum Checksum, pool uint16, class class
 	// What a later IPv6 fragment claims to be says nothing: with tunnels looked
 	// into, it may be a part of one, which a relay is not exempt from.
 	hides := p.tunnels != Tunnels{} && v.version == header.IPv6Version && v.fragOffset > 0
-	if !v.routed && !hides && p.relayOf(pool, v.dst) {
+	if id, ok := p.relays.lookup(v.dst); ok && !v.routed && !hides && p.serves(id, pool) {
 		return Verdict{Forward, ReasonRelay}
 	}
 	switch r := v.checkTCPHeader(); r {
@@ -220,10 +216,10 @@ func (p *Policy) decideInbound(v *packet) Verdict {
 		return Verdict{Forward, ReasonInbound}
 	}
 	verdict := p.decideInboundSourcePort(v, id)
-	if verdict.Action == Forward {
+	if verdict.Action == Forward || !p.scopes[id].bounded {
 		return verdict
 	}
-	return p.soften(v, verdict, id, v.dst, v.src)
+	return p.scopes[id].soften(v, verdict, v.dst, v.src)
 }
 
 // decideInboundSourcePort keeps a dynamic address from being the receiving
@@ -241,7 +237,7 @@ func (p *Policy) decideInboundSourcePort(v *packet, pool uint16) Verdict {
 	if v.fragOffset == 0 && v.proto != protoTCP {
 		return Verdict{Forward, ReasonInbound}
 	}
-	if p.relayOf(pool, v.src) {
+	if id, ok := p.relays.lookup(v.src); ok && p.serves(id, pool) {
 		return Verdict{Forward, ReasonInbound}
 	}
 	switch r := v.checkTCPHeader(); r {

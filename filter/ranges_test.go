@@ -90,6 +90,47 @@ func TestRefusedWith(t *testing.T) {
 	}
 }
 
+// TestPartly divides sources by how much they are refused: everything, a part, or
+// nothing.
+func TestPartly(t *testing.T) {
+	t.Parallel()
+	rule := func(mode filter.Mode, share uint16, destinations ...string) filter.Rule {
+		return filter.Rule{Mode: mode, Share: share, Destinations: destinations}
+	}
+	pool := func(prefix string, rules ...filter.Rule) filter.Pool {
+		return filter.Pool{Name: prefix, Prefixes: prefixes(prefix), Scheduled: true, Rules: rules}
+	}
+	monitored := pool("10.8.0.0/16", rule(filter.Refuse, 10000))
+	monitored.Monitor = true
+	spec := filter.Spec{
+		Ports:        []uint16{25},
+		Destinations: []filter.Destinations{{Name: "mobile", Prefixes: prefixes("203.0.113.0/24")}},
+		Pools: []filter.Pool{
+			{Name: "everything", Prefixes: prefixes("10.0.0.0/16")},
+			pool("10.2.0.0/16", rule(filter.Refuse, 10000)),
+			pool("10.3.0.0/16", rule(filter.Monitor, 10000), rule(filter.Refuse, 1), rule(filter.Refuse, 10000)),
+			pool("10.4.0.0/16", rule(filter.Refuse, 9999)),
+			pool("10.5.0.0/16", rule(filter.Monitor, 10000), rule(filter.Refuse, 10000, "mobile")),
+			pool("10.6.0.0/16", rule(filter.Monitor, 10000)),
+			pool("10.7.0.0/16"),
+			monitored,
+			{Name: "only monitored", Prefixes: prefixes("10.9.0.0/16"), Monitor: true},
+			{Name: "static", Prefixes: prefixes("10.10.0.0/16"), Static: true},
+		},
+		Exemptions: exemptions("10.0.1.0/24", "10.4.0.0/24"),
+	}
+	policy := compile(t, spec)
+	if diff := cmp.Diff([]string{"10.0.0.0-10.0.0.255", "10.0.2.0-10.0.255.255", "10.2.0.0-10.3.255.255"}, ranges(policy.Refused())); diff != "" {
+		t.Errorf("refused (-want +got):\n%s", diff)
+	}
+	if diff := cmp.Diff(ranges(policy.Refused()), ranges(policy.RefusedWith(filter.RespondReset))); diff != "" {
+		t.Errorf("refused with a reset (-want +got):\n%s", diff)
+	}
+	if diff := cmp.Diff([]string{"10.4.1.0-10.5.255.255"}, ranges(policy.Partly())); diff != "" {
+		t.Errorf("refused in part (-want +got):\n%s", diff)
+	}
+}
+
 func TestReachable(t *testing.T) {
 	t.Parallel()
 	want := []string{

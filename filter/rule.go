@@ -68,12 +68,8 @@ type rule struct {
 }
 
 // soften returns what is in force of a verdict that does not forward v, a packet
-// between a subscriber of the pool and another.
-func (p *Policy) soften(v *packet, verdict Verdict, pool uint16, subscriber, other address) Verdict {
-	s := &p.scopes[pool]
-	if !s.bounded {
-		return verdict
-	}
+// between a subscriber of a bounded pool and another.
+func (s *scope) soften(v *packet, verdict Verdict, subscriber, other address) Verdict {
 	v.rule = s.match(subscriber, other, v.read && !v.routed)
 	switch {
 	case v.rule == nil:

@@ -80,9 +80,7 @@ func phased() filter.Spec {
 	}
 	trial.Monitor = true
 	mobile.Scheduled, mobile.Delegation = true, 64
-	for _, p := range prefixes("100.64.0.8/30", "2001:db8:a:8::/61", "100.65.0.192/26", "100.66.0.9/32") {
-		s.Exemptions = append(s.Exemptions, filter.Exemption{Prefix: p})
-	}
+	s.Exemptions = exemptions("100.64.0.8/30", "2001:db8:a:8::/61", "100.65.0.192/26", "100.66.0.9/32")
 	return s
 }
 
