@@ -5,8 +5,10 @@ package control
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"net"
+	"net/netip"
 	"os"
 	"runtime"
 	"strings"
@@ -244,5 +246,41 @@ func TestPanicIsAnAnswer(t *testing.T) {
 	}
 	if _, err := Dial(path).Status(t.Context()); err != nil {
 		t.Error(err)
+	}
+}
+
+// Whoever asks for an explanation is in the log, and whom it is about is not.
+func TestExplanationIsLogged(t *testing.T) {
+	t.Parallel()
+	core, logs := observer.New(zapcore.DebugLevel)
+	path := socketPath(t)
+	s := start(t, Options{Path: path, Log: zap.New(core)}, &fake{})
+	for _, destination := range []string{"203.0.113.25:25", "[2001:db8::25]:25"} { // the second one is refused
+		_, _ = Dial(path).Explain(t.Context(), ExplainOptions{
+			Source: netip.MustParseAddr("192.0.2.1"), Destination: netip.MustParseAddrPort(destination),
+		})
+	}
+	if err := s.Close(); err != nil { // waits for the lines
+		t.Error(err)
+	}
+	lines := logs.All()
+	if len(lines) != 2 {
+		t.Fatalf("logged: %+v", lines)
+	}
+	statuses := map[any]bool{} // a line is written once the answer is on its way: in any order
+	for _, entry := range lines {
+		line := entry.ContextMap()
+		statuses[line["status"]] = true
+		if line["method"] != "POST" || line["path"] != "/v1/explain" || line["pid"] != int64(os.Getpid()) {
+			t.Errorf("logged: %v", line)
+		}
+		for _, address := range []string{"192.0.2.1", "203.0.113.25", "2001:db8"} {
+			if strings.Contains(fmt.Sprint(line), address) {
+				t.Errorf("%s is logged: %v", address, line)
+			}
+		}
+	}
+	if !statuses[int64(200)] || !statuses[int64(400)] {
+		t.Errorf("logged: %v", statuses)
 	}
 }

@@ -2,7 +2,10 @@
 
 package control
 
-import "strings"
+import (
+	"strings"
+	"time"
+)
 
 // ReloadOptions is what can be asked of a reload.
 type ReloadOptions struct {
@@ -65,6 +68,9 @@ type Handover struct {
 	// environment. Empty: there is none.
 	NotifySocket         string `json:"notify_socket,omitempty"`
 	WatchdogMicroseconds string `json:"watchdog_usec,omitempty"`
+	// Clock is the moment up to which the rollout has come, so that the successor's
+	// clock does not run backwards either. Zero: not known.
+	Clock time.Time `json:"clock,omitzero"`
 	// Packets are the final counters, as in [Status], for one who wants to go on
 	// counting. May be absent.
 	Packets map[string]map[string]uint64 `json:"packets,omitempty"`

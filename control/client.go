@@ -43,6 +43,14 @@ func (c *Client) Reload(ctx context.Context, opts ReloadOptions) (ReloadResult, 
 	return r, err
 }
 
+// Explain asks what becomes of a connection, and who has or had the address that it
+// comes from. It needs the same right as a change.
+func (c *Client) Explain(ctx context.Context, opts ExplainOptions) (Explanation, error) {
+	var e Explanation
+	err := c.ask(ctx, http.MethodPost, "/v1/explain", opts, &e)
+	return e, err
+}
+
 // Lend makes the gateway send copies of its interfaces' queues to a socket.
 func (c *Client) Lend(ctx context.Context, to string) (LendResult, error) {
 	var r LendResult
@@ -73,7 +81,7 @@ func (c *Client) ask(ctx context.Context, method, path string, body, into any) e
 	code, text, err := c.exchange(ctx, req)
 	switch {
 	case err != nil:
-		return c.explain(ctx, err)
+		return c.unanswered(ctx, err)
 	case code != http.StatusOK:
 		return refused(code, text)
 	}
@@ -105,8 +113,8 @@ func (c *Client) exchange(ctx context.Context, req *http.Request) (code int, bod
 	return resp.StatusCode, body, err
 }
 
-// explain says what a request that got no answer ran into.
-func (c *Client) explain(ctx context.Context, err error) error {
+// unanswered says what a request that got no answer ran into.
+func (c *Client) unanswered(ctx context.Context, err error) error {
 	switch {
 	case ctx.Err() != nil:
 		return fmt.Errorf("no answer on %s: %w: see the gateway's log", c.path, context.Cause(ctx))

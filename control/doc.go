@@ -13,9 +13,10 @@
 //
 // # Who may
 //
-// Whoever can open the socket may read. What changes the gateway needs root, the
-// gateway's own user, or membership of the socket's group where the operator has
-// given it one other than root's. The kernel vouches for the peer (SO_PEERCRED,
+// Whoever can open the socket may read the status. What changes the gateway needs
+// root, the gateway's own user, or membership of the socket's group where the operator
+// has given it one other than root's. So does an explanation, which changes nothing:
+// it tells who holds an address. The kernel vouches for the peer (SO_PEERCRED,
 // SO_PEERGROUPS), as of the moment it connected.
 //
 // # What a client can do to a gateway

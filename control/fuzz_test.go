@@ -15,13 +15,14 @@ import (
 )
 
 // Whatever is asked, the answer is one of those documented for the path, a JSON
-// document where it is no description, and the gateway changes only on a body
-// that says so and nothing else.
+// document where it is no description, and the gateway changes, or tells who has an
+// address, only on a body that says so and nothing else.
 func FuzzRequest(f *testing.F) {
 	for _, seed := range []string{
 		request("GET", "/v1/status", ""), request("GET", "/v1/openapi.yaml", ""), request("POST", "/v1/reload", `{"force":true}`),
 		request("POST", "/v1/reload", `{"force":false,"force":true}`), request("POST", "/v1/reload", `{"force":true}{}`),
-		request("POST", "/v1/reload", `[]`), request("POST", "/v1/lend", `{"to":"@s"}`), request("POST", "/v1/yield", `{}`), request("DELETE", "/v1/yield", ""),
+		request("POST", "/v1/reload", `[]`), explain(`"192.0.2.1"`, `"192.0.2.25:25"`), explain(`"::ffff:192.0.2.1%a"`, `"[2001:db8::25%b]:0"`),
+		request("POST", "/v1/lend", `{"to":"@s"}`), request("POST", "/v1/yield", `{}`), request("DELETE", "/v1/yield", ""),
 		request("GET", "/v1/%73tatus", ""), request("GET", "http://op25b/v1/status", ""), request("OPTIONS", "*", ""),
 		"POST /v1/reload HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\n\r\n",
 	} {
@@ -33,11 +34,18 @@ func FuzzRequest(f *testing.F) {
 		if err != nil {
 			return
 		}
-		reloaded, lent, yielded := false, false, false
+		reloaded, explained, lent, yielded := false, false, false, false
 		s := &Server{log: zap.NewNop(), socket: &socket{path: "/s"}, gateway: &fake{
 			reload: func(context.Context, ReloadOptions) (ReloadResult, error) {
 				reloaded = true
 				return ReloadResult{}, nil
+			},
+			explain: func(_ context.Context, opts ExplainOptions) (Explanation, error) {
+				explained = true
+				if a, d := opts.Source, opts.Destination.Addr(); !a.IsValid() || a.Is4() != d.Is4() || a.Is4In6() || d.Is4In6() || a.Zone()+d.Zone() != "" {
+					t.Errorf("the gateway is asked about %s and %s", a, d)
+				}
+				return Explanation{}, nil
 			},
 			lend:  func(context.Context, string) (LendResult, error) { lent = true; return LendResult{}, nil },
 			yield: func(context.Context, Peer) (Handover, error) { yielded = true; return Handover{}, nil },
@@ -50,10 +58,11 @@ func FuzzRequest(f *testing.F) {
 		if w.Header().Get("Content-Type") == "application/json" && !json.Valid(w.Body.Bytes()) {
 			t.Errorf("no JSON: %s", w.Body)
 		}
-		if change := reloaded || lent || yielded; change && (w.Code != 200 || r.Method != http.MethodPost) {
+		if change := reloaded || explained || lent || yielded; change && (w.Code != 200 || r.Method != http.MethodPost) {
 			t.Errorf("changed by %s, answered %d", r.Method, w.Code)
 		}
-		if reloaded && r.URL.Path != "/v1/reload" || lent && r.URL.Path != "/v1/lend" || yielded && r.URL.Path != "/v1/yield" {
+		if reloaded && r.URL.Path != "/v1/reload" || explained && r.URL.Path != "/v1/explain" ||
+			lent && r.URL.Path != "/v1/lend" || yielded && r.URL.Path != "/v1/yield" {
 			t.Errorf("changed by %s", r.URL)
 		}
 	})

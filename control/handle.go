@@ -30,7 +30,10 @@ type route struct {
 	answer func(s *Server, ctx context.Context, body []byte, peer *Peer) (any, error)
 }
 
-// changes tells requests that only some may send.
+// changes tells requests that only those may send who may change the gateway.
+// Explain changes nothing and is one of them, because it tells who holds an address:
+// whoever may read the status must not learn that. It is a POST for the log's sake
+// too: every one of them leaves a line.
 func (r *route) changes() bool { return r.method == http.MethodPost }
 
 // document is an answer that is no JSON.
@@ -42,6 +45,8 @@ func find(path string) (*route, bool) {
 		return &route{http.MethodGet, hurry, (*Server).answerStatus}, true
 	case "/v1/reload":
 		return &route{http.MethodPost, 60 * time.Second, (*Server).answerReload}, true
+	case "/v1/explain":
+		return &route{http.MethodPost, hurry, (*Server).answerExplain}, true
 	case "/v1/lend":
 		return &route{http.MethodPost, 10 * time.Second, (*Server).answerLend}, true
 	case "/v1/yield":
@@ -64,6 +69,19 @@ func (s *Server) answerReload(ctx context.Context, body []byte, _ *Peer) (any, e
 	}
 	result, err := s.gateway.Reload(ctx, opts)
 	return &result, err
+}
+
+// answerExplain leaves the addresses out of its own errors: they are logged.
+func (s *Server) answerExplain(ctx context.Context, body []byte, _ *Peer) (any, error) {
+	var opts ExplainOptions
+	if err := decode(body, &opts); err != nil {
+		return nil, err
+	}
+	if err := opts.normalize(); err != nil {
+		return nil, err
+	}
+	explanation, err := s.gateway.Explain(ctx, opts)
+	return &explanation, err
 }
 
 func (s *Server) answerLend(ctx context.Context, body []byte, _ *Peer) (any, error) {
@@ -127,7 +145,7 @@ func (s *Server) ask(w http.ResponseWriter, r *http.Request, peer *Peer) (answer
 		return nil, &Error{Code: http.StatusMethodNotAllowed, Message: fmt.Sprintf("%s takes %s only", r.URL.Path, route.method)}
 	}
 	if route.changes() && !s.mayChange(peer) {
-		return nil, &Error{Code: http.StatusForbidden, Message: fmt.Sprintf("uid %d may ask this gateway but not change it", peer.UID),
+		return nil, &Error{Code: http.StatusForbidden, Message: fmt.Sprintf("uid %d may read this gateway's status and no more", peer.UID),
 			Fix: "ask as root or as the gateway's own user, or give the socket to a group of yours, with: chgrp GROUP " + s.socket.path}
 	}
 	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, mostBody))
@@ -216,16 +234,46 @@ func write(w http.ResponseWriter, code int, answer any) error {
 }
 
 // fill makes nil lists and maps empty ones: whoever goes through a list should
-// not have to know null.
+// not have to know null. What it fills behind a pointer or in a list is a copy, since
+// the gateway may share that with others.
 func fill(answer reflect.Value) {
 	for _, f := range answer.Fields() {
+		if !f.CanSet() { // a time's or an address's own
+			continue
+		}
 		switch {
 		case f.Kind() == reflect.Struct:
 			fill(f)
-		case f.Kind() == reflect.Slice && f.IsNil():
-			f.Set(reflect.MakeSlice(f.Type(), 0, 0))
+		case f.Kind() == reflect.Pointer:
+			fillPointer(f)
+		case f.Kind() == reflect.Slice:
+			fillSlice(f)
 		case f.Kind() == reflect.Map && f.IsNil():
 			f.Set(reflect.MakeMap(f.Type()))
 		}
 	}
+}
+
+func fillPointer(f reflect.Value) {
+	if f.IsNil() || f.Type().Elem().Kind() != reflect.Struct {
+		return
+	}
+	into := reflect.New(f.Type().Elem())
+	into.Elem().Set(f.Elem())
+	fill(into.Elem())
+	f.Set(into)
+}
+
+func fillSlice(f reflect.Value) {
+	if !f.IsNil() && f.Type().Elem().Kind() != reflect.Struct {
+		return
+	}
+	into := reflect.MakeSlice(f.Type(), f.Len(), f.Len())
+	reflect.Copy(into, f)
+	if f.Type().Elem().Kind() == reflect.Struct {
+		for i := range into.Len() {
+			fill(into.Index(i))
+		}
+	}
+	f.Set(into)
 }

@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/netip"
 	"reflect"
 	"strconv"
 	"strings"
@@ -42,6 +43,10 @@ func request(method, path, body string) string {
 	return fmt.Sprintf("%s %s HTTP/1.1\r\nHost: op25b\r\nContent-Length: %d\r\n\r\n%s", method, path, len(body), body)
 }
 
+func explain(source, destination string) string {
+	return request("POST", "/v1/explain", fmt.Sprintf(`{"source":%s,"destination":%s}`, source, destination))
+}
+
 // Every documented code of every path is seen, and no other.
 func TestRequests(t *testing.T) {
 	t.Parallel()
@@ -56,8 +61,11 @@ func TestRequests(t *testing.T) {
 			return Status{}
 		},
 		reload: func(context.Context, ReloadOptions) (ReloadResult, error) { return ReloadResult{}, fault },
-		lend:   func(context.Context, string) (LendResult, error) { return LendResult{Queues: 4}, fault },
-		yield:  func(context.Context, Peer) (Handover, error) { return Handover{}, fault },
+		explain: func(_ context.Context, opts ExplainOptions) (Explanation, error) {
+			return Explanation{Source: opts.Source, Destination: opts.Destination, At: opts.At, Next: &NextVerdict{}}, fault
+		},
+		lend:  func(context.Context, string) (LendResult, error) { return LendResult{Queues: 4}, fault },
+		yield: func(context.Context, Peer) (Handover, error) { return Handover{}, fault },
 	})
 	big := strings.Repeat(" ", mostBody) + "{}"
 	seen := map[string]map[int]bool{}
@@ -85,6 +93,33 @@ func TestRequests(t *testing.T) {
 		{"lend to a number", request("POST", "/v1/lend", `{"to":1}`), nil, 400, "not understood"},
 		{"lend, large body", request("POST", "/v1/lend", big), nil, 413, ""},
 		{"lend by GET", request("GET", "/v1/lend", ""), nil, 405, ""},
+		{"explain", explain(`"192.0.2.1"`, `"192.0.2.25:25"`), nil, 200, `"source":"192.0.2.1","destination":"192.0.2.25:25"`},
+		{"explain, lists in it", explain(`"192.0.2.1"`, `"192.0.2.25:25"`), nil, 200, `"what":[]},"holders":[],"text":"","customer_texts":{}`},
+		{"explain, IPv6", explain(`"2001:db8::1"`, `"[2001:db8::25]:25"`), nil, 200, `"destination":"[2001:db8::25]:25"`},
+		{"explain, mapped", explain(`"::ffff:192.0.2.1"`, `"[::ffff:192.0.2.25]:25"`), nil, 200, `"source":"192.0.2.1","destination":"192.0.2.25:25"`},
+		{"explain, a zone", explain(`"fe80::1%eth0"`, `"[fe80::2%eth0]:25"`), nil, 200, `"source":"fe80::1","destination":"[fe80::2]:25"`},
+		{
+			"explain at", request("POST", "/v1/explain", `{"source":"192.0.2.1","destination":"192.0.2.25:25","at":"2026-12-01T02:00:00+09:00"}`), nil, 200,
+			`"at":"2026-12-01T02:00:00+09:00"`,
+		},
+		{"explain at a day", request("POST", "/v1/explain", `{"source":"192.0.2.1","destination":"192.0.2.25:25","at":"2026-12-01"}`), nil, 400, "not understood"},
+		{"explain nothing", request("POST", "/v1/explain", ""), nil, 400, "no source address"},
+		{"explain no source", explain(`""`, `"192.0.2.25:25"`), nil, 400, "no source address"},
+		{"explain no destination", request("POST", "/v1/explain", `{"source":"192.0.2.1"}`), nil, 400, "no destination"},
+		{"explain no port", explain(`"192.0.2.1"`, `"192.0.2.25"`), nil, 400, "not understood"},
+		{"explain a name", explain(`"client.example.net"`, `"192.0.2.25:25"`), nil, 400, "not understood"},
+		{"explain a prefix", explain(`"192.0.2.0/24"`, `"192.0.2.25:25"`), nil, 400, "not understood"},
+		{"explain two families", explain(`"192.0.2.1"`, `"[2001:db8::25]:25"`), nil, 400, "different families"},
+		{"explain, unknown field", request("POST", "/v1/explain", `{"src":"192.0.2.1"}`), nil, 400, "src"},
+		{
+			"explain what cannot be known", explain(`"192.0.2.1"`, `"192.0.2.25:25"`), &Error{Code: 400, Message: "the history begins later", Fix: "ask later"}, 400,
+			`"error":"the history begins later","problems":[],"fix":"ask later"`,
+		},
+		{"explain failed", explain(`"192.0.2.1"`, `"192.0.2.25:25"`), errors.New("it broke"), 500, `"error":"it broke"`},
+		{"explain not in time", explain(`"192.0.2.1"`, `"192.0.2.25:25"`), context.DeadlineExceeded, 504, "not ready in time"},
+		{"explain, ending", explain(`"192.0.2.1"`, `"192.0.2.25:25"`), context.Canceled, 503, "is ending"},
+		{"explain, large body", request("POST", "/v1/explain", big), nil, 413, ""},
+		{"explain by GET", request("GET", "/v1/explain", ""), nil, 405, "takes POST only"},
 		{"yield failed", request("POST", "/v1/yield", ""), errors.New("it broke"), 500, ""},
 		{"yield not in time", request("POST", "/v1/yield", ""), context.DeadlineExceeded, 504, ""},
 		{"yield, ending", request("POST", "/v1/yield", ""), context.Canceled, 503, ""},
@@ -152,6 +187,34 @@ func note(seen map[string]map[int]bool, path string, code int) {
 		seen[path] = map[int]bool{}
 	}
 	seen[path][code] = true
+}
+
+// Lists are lists wherever they are, and what a gateway shares with others stays as it
+// is.
+func TestFill(t *testing.T) {
+	t.Parallel()
+	active := []ActiveStatus{{Name: "trial"}, {Name: "everybody", Pools: []string{"residential"}}}
+	next := &NextStatus{}
+	full := Status{
+		Policy: PolicyStatus{Active: active, Next: next},
+		Reload: &ReloadStatus{Time: time.Unix(0, 0)}, Journal: &JournalStatus{Path: "/j"},
+	}
+	fill(reflect.ValueOf(&full).Elem())
+	text, err := json.Marshal(&full)
+	if err != nil || strings.Contains(string(text), "null") {
+		t.Errorf("%s, %v", text, err)
+	}
+	for _, says := range []string{
+		`{"name":"trial","mode":"","pools":[],"destinations":[]`, `"pools":["residential"],"destinations":[]`,
+		`"what":[]`, `"leases":[]`, `"exemptions":{"active":0,"expiring":0,"expired":0}`, `"path":"/j"`,
+	} {
+		if !strings.Contains(string(text), says) {
+			t.Errorf("%s does not say %s", text, says)
+		}
+	}
+	if active[0].Pools != nil || active[1].Destinations != nil || next.What != nil {
+		t.Errorf("the gateway's own was written to: %+v, %+v", active, next)
+	}
 }
 
 // What is no HTTP at all is answered by net/http, in plain text.
@@ -227,7 +290,7 @@ func documentedCodes(t *testing.T) map[string]map[int]bool {
 			}
 		}
 	}
-	if len(out) != 5 {
+	if len(out) != 6 {
 		t.Errorf("%d paths", len(out))
 	}
 	return out
@@ -238,7 +301,7 @@ func TestDescription(t *testing.T) {
 	t.Parallel()
 	d := describe(t)
 	c := &comparison{t: t, schemas: d.Components.Schemas, seen: map[string]bool{"YieldOptions": true, "Counts": true}}
-	for _, v := range []any{Status{}, ReloadOptions{}, ReloadResult{}, LendOptions{}, LendResult{}, Handover{}, Error{}} {
+	for _, v := range []any{Status{}, ReloadOptions{}, ReloadResult{}, ExplainOptions{}, Explanation{}, LendOptions{}, LendResult{}, Handover{}, Error{}} {
 		c.named(reflect.TypeOf(v))
 	}
 	for name := range d.Components.Schemas {
@@ -246,7 +309,7 @@ func TestDescription(t *testing.T) {
 			t.Errorf("the schema %s describes nothing", name)
 		}
 	}
-	for _, request := range []string{"ReloadOptions", "LendOptions", "YieldOptions"} {
+	for _, request := range []string{"ReloadOptions", "ExplainOptions", "LendOptions", "YieldOptions"} {
 		if d.Components.Schemas[request].Additional.Value != "false" {
 			t.Errorf("%s: unknown fields are refused, and it does not say so", request)
 		}
@@ -307,6 +370,8 @@ func (c *comparison) same(where string, typ reflect.Type, s *schema) {
 	switch {
 	case typ == reflect.TypeFor[time.Time]():
 		want.Type, want.Format = "string", "date-time"
+	case typ == reflect.TypeFor[netip.Addr](), typ == reflect.TypeFor[netip.AddrPort]():
+		want.Type = "string"
 	case typ == reflect.TypeFor[State]():
 		want.Type, want.Enum = "string", []string{string(StateOK), string(StateDegraded), string(StateStarting), string(StateStopping)}
 	case typ == reflect.TypeFor[Role]():
@@ -327,7 +392,7 @@ func (c *comparison) same(where string, typ reflect.Type, s *schema) {
 		c.same(where+"[]", typ.Elem(), s.Items)
 	default:
 		want.Type = map[reflect.Kind]string{
-			reflect.String: "string", reflect.Bool: "boolean", reflect.Int: "integer", reflect.Uint64: "integer",
+			reflect.String: "string", reflect.Bool: "boolean", reflect.Int: "integer", reflect.Int64: "integer", reflect.Uint64: "integer",
 			reflect.Uint16: "integer", reflect.Float64: "number",
 		}[typ.Kind()]
 	}

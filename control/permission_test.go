@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net/netip"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -25,8 +26,8 @@ type identity struct {
 	Groups   []int
 }
 
-// stranger becomes who OP25B_TEST_IDENTITY says, reads, reloads, and prints what
-// came of both. The binary lies where only root can run it, so it drops its
+// stranger becomes who OP25B_TEST_IDENTITY says, reads, reloads, asks for an
+// explanation, and prints what came of it. The binary lies where only root can run it, so it drops its
 // rights by itself.
 func stranger(path string) int {
 	var id identity
@@ -39,6 +40,12 @@ func stranger(path string) int {
 	c := Dial(path)
 	_, reading := c.Status(context.Background())
 	_, changing := c.Reload(context.Background(), ReloadOptions{})
+	_, explaining := c.Explain(context.Background(), ExplainOptions{
+		Source: netip.MustParseAddr("192.0.2.1"), Destination: netip.MustParseAddrPort("192.0.2.25:25"),
+	})
+	if outcome(explaining) != outcome(changing) { // an explanation needs the same right
+		changing = fmt.Errorf("%s, but explaining: %s", outcome(changing), outcome(explaining))
+	}
 	fmt.Printf("%s|%s", outcome(reading), outcome(changing))
 	return 0
 }
@@ -70,7 +77,7 @@ func TestWhoMay(t *testing.T) {
 		{"root", 0, 0o660, identity{0, 0, nil}, "ok", "ok"},
 		{"root, the socket is a group's", operators, 0o660, identity{0, 0, nil}, "ok", "ok"},
 		{"nobody", 0, 0o660, identity{nobody, nobody, nil}, "run as root, or join", "run as root, or join"},
-		{"nobody, opened by the operator", 0, 0o666, identity{nobody, nobody, nil}, "ok", "uid 65534 may ask this gateway but not change it"},
+		{"nobody, opened by the operator", 0, 0o666, identity{nobody, nobody, nil}, "ok", "uid 65534 may read this gateway's status and no more"},
 		{"root's group is no operator", 0, 0o660, identity{nobody, 0, nil}, "ok", "chgrp GROUP"},
 		{"the group", operators, 0o660, identity{nobody, operators, nil}, "ok", "ok"},
 		{"the group, among others", operators, 0o660, identity{nobody, nobody, []int{others, operators}}, "ok", "ok"},

@@ -30,13 +30,20 @@ const (
 
 // Gateway is what a [Server] asks. Its methods are called by many goroutines at
 // once, and return soon after ctx has ended: when the client has hung up, its
-// time is over, or the server is closing.
+// time is over, or the server is closing. What they return is read and never
+// written to, so that they may share parts of it.
 type Gateway interface {
 	// Status never waits for a reload.
 	Status() Status
 	// Reload reads the configuration again, all of it or, with an error, nothing.
 	// The error is a *Refusal where the operator can do something about it.
 	Reload(ctx context.Context, opts ReloadOptions) (ReloadResult, error)
+	// Explain says what becomes of a connection, and who has or had the address that
+	// it comes from. It changes nothing. Source and destination are valid, of one
+	// family, not mapped and without a zone. Where the answer cannot be known for what
+	// was asked, as of a time before the history begins, the error is an *Error with
+	// code 400 that says what can.
+	Explain(ctx context.Context, opts ExplainOptions) (Explanation, error)
 	// Lend sends copies of the interfaces' queues to a successor, and changes
 	// nothing: packets go to whoever reads first.
 	Lend(ctx context.Context, to string) (LendResult, error)
@@ -128,7 +135,8 @@ func (s *Server) shut() error {
 	return s.socket.Close() // Shutdown has, unless Serve was never called
 }
 
-// mayChange reports whether a peer may do more than read.
+// mayChange reports whether a peer may do more than read the status: change the
+// gateway, or learn who has an address.
 func (s *Server) mayChange(p *Peer) bool {
 	if p.UID == 0 || p.UID == os.Geteuid() {
 		return true

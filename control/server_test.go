@@ -5,10 +5,13 @@ package control
 import (
 	"context"
 	"errors"
+	"net/netip"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"go.uber.org/goleak"
 	"go.uber.org/zap"
@@ -23,10 +26,11 @@ func TestMain(m *testing.M) {
 
 // fake is a gateway whose answers a test decides.
 type fake struct {
-	status func() Status
-	reload func(context.Context, ReloadOptions) (ReloadResult, error)
-	lend   func(context.Context, string) (LendResult, error)
-	yield  func(context.Context, Peer) (Handover, error)
+	status  func() Status
+	reload  func(context.Context, ReloadOptions) (ReloadResult, error)
+	explain func(context.Context, ExplainOptions) (Explanation, error)
+	lend    func(context.Context, string) (LendResult, error)
+	yield   func(context.Context, Peer) (Handover, error)
 }
 
 func (f *fake) Status() Status {
@@ -41,6 +45,13 @@ func (f *fake) Reload(ctx context.Context, opts ReloadOptions) (ReloadResult, er
 		return ReloadResult{Generation: 2}, nil
 	}
 	return f.reload(ctx, opts)
+}
+
+func (f *fake) Explain(ctx context.Context, opts ExplainOptions) (Explanation, error) {
+	if f.explain == nil {
+		return Explanation{Source: opts.Source, Destination: opts.Destination}, nil
+	}
+	return f.explain(ctx, opts)
 }
 
 func (f *fake) Lend(ctx context.Context, to string) (LendResult, error) {
@@ -102,14 +113,19 @@ func TestAskAndSteer(t *testing.T) {
 	path := socketPath(t)
 	var successor Peer
 	var lentTo string
+	var asked ExplainOptions
 	start(t, Options{Path: path}, &fake{
+		explain: func(_ context.Context, opts ExplainOptions) (Explanation, error) {
+			asked = opts
+			return Explanation{Action: "answered_reset", Holders: []Holder{{Holder: "alice"}}, CustomerTexts: map[string]string{"en": "use 587"}}, nil
+		},
 		lend: func(_ context.Context, to string) (LendResult, error) {
 			lentTo = to
 			return LendResult{Queues: 4}, nil
 		},
 		yield: func(_ context.Context, p Peer) (Handover, error) {
 			successor = p
-			return Handover{Version: HandoverVersion, PID: 7, Restore: []string{"a"}}, nil
+			return Handover{Version: HandoverVersion, PID: 7, Restore: []string{"a"}, Clock: time.Unix(7, 0)}, nil
 		},
 		reload: func(_ context.Context, opts ReloadOptions) (ReloadResult, error) {
 			if !opts.Force {
@@ -126,13 +142,21 @@ func TestAskAndSteer(t *testing.T) {
 	if _, err := c.Reload(ctx, ReloadOptions{}); !errors.As(err, &refusal) || len(refusal.Problems) != 2 || refusal.Fix != "do" {
 		t.Errorf("refused reload: %v", err)
 	}
+	ask := ExplainOptions{Source: netip.MustParseAddr("192.0.2.1"), Destination: netip.MustParseAddrPort("192.0.2.25:25"), At: time.Unix(7, 0).UTC()}
+	if e, err := c.Explain(ctx, ask); err != nil || asked != ask || e.Action != "answered_reset" || len(e.Holders) != 1 || e.CustomerTexts["en"] != "use 587" {
+		t.Errorf("explain: %+v of %+v, %v", e, asked, err)
+	}
+	ask.Source = netip.Addr{}
+	if _, err := c.Explain(ctx, ask); err == nil || !strings.Contains(err.Error(), "no source address: set source") {
+		t.Errorf("explain nobody: %v", err)
+	}
 	if r, err := c.Lend(ctx, "@successor"); err != nil || r.Queues != 4 || lentTo != "@successor" {
 		t.Errorf("lend: %+v to %q, %v", r, lentTo, err)
 	}
 	if r, err := c.Reload(ctx, ReloadOptions{Force: true}); err != nil || r.Generation != 3 || r.Took != 0.5 || len(r.Changes) != 1 {
 		t.Errorf("reload: %+v, %v", r, err)
 	}
-	if h, err := c.Yield(ctx); err != nil || h.PID != 7 || len(h.Restore) != 1 {
+	if h, err := c.Yield(ctx); err != nil || h.PID != 7 || len(h.Restore) != 1 || !h.Clock.Equal(time.Unix(7, 0)) {
 		t.Errorf("yield: %+v, %v", h, err)
 	}
 	if successor.PID != os.Getpid() || successor.UID != os.Getuid() || successor.GID != os.Getgid() {

@@ -55,6 +55,8 @@ type Status struct {
 	Drops map[string]map[string]uint64 `json:"drops"`
 	// Refused counts attempts to reach a blocked port, whatever the answer.
 	Refused uint64 `json:"refused"`
+	// Monitored counts attempts that went through and would have been refused.
+	Monitored uint64 `json:"monitored"`
 	// Errors counts by class what went wrong outside of the gateway.
 	Errors map[string]uint64 `json:"errors"`
 
@@ -68,6 +70,11 @@ type Status struct {
 	// Shed counts SYNs of floods that the kernel dropped instead of giving them to the
 	// gateway: they are in no other counter.
 	Shed uint64 `json:"shed"`
+
+	// Leases are the sources that say who has an address, as configured.
+	Leases []LeaseStatus `json:"leases"`
+	// Journal keeps the history; nil if it is off.
+	Journal *JournalStatus `json:"journal,omitempty"`
 }
 
 // Problem is what is wrong now, for people.
@@ -88,9 +95,52 @@ type PolicyStatus struct {
 	File       string    `json:"file"`
 	Pools      int       `json:"pools"`
 	Prefixes   int       `json:"prefixes"`
-	// DynamicPrefixes is how many of Prefixes are refused the ports.
+	// DynamicPrefixes is how many of Prefixes are dynamic: refused the ports, as far
+	// as a rollout does not put it off.
 	DynamicPrefixes int      `json:"dynamic_prefixes"`
 	Ports           []uint16 `json:"ports"`
+
+	// Effective is the moment that the policy is for: the rollout's clock, which never
+	// runs backwards.
+	Effective time.Time `json:"effective"`
+	// Active are the phases and brownouts in force then, Next is what follows; nil if
+	// nothing is planned.
+	Active     []ActiveStatus   `json:"active"`
+	Next       *NextStatus      `json:"next,omitempty"`
+	Exemptions ExemptionsStatus `json:"exemptions"`
+}
+
+// ActiveStatus is a phase or a brownout that is in force.
+type ActiveStatus struct {
+	Name string `json:"name"`
+	// Mode has the configuration's words: "refuse", or "monitor", which refuses
+	// nothing and counts what would be.
+	Mode string `json:"mode"`
+	// Pools are those that it takes in. Empty: every dynamic pool that is in a phase.
+	Pools []string `json:"pools"`
+	// Destinations are the groups that it covers. Empty: every destination.
+	Destinations []string `json:"destinations"`
+	// SharePercent is how many of the subscribers it takes in.
+	SharePercent float64   `json:"share_percent"`
+	Since        time.Time `json:"since"`
+	// Until is when it ends. Zero: it stays.
+	Until time.Time `json:"until,omitzero"`
+}
+
+// NextStatus is when the policy changes next by itself.
+type NextStatus struct {
+	Time time.Time `json:"time"`
+	// What happens then, as in "phase everybody begins".
+	What []string `json:"what"`
+}
+
+// ExemptionsStatus counts exemptions at the moment that the policy is for.
+type ExemptionsStatus struct {
+	Active int `json:"active"`
+	// Expiring are those of Active that end within 14 days.
+	Expiring int `json:"expiring"`
+	// Expired ones are still in the files and do nothing.
+	Expired int `json:"expired"`
 }
 
 // ReloadStatus is how the last reload went.
@@ -135,4 +185,32 @@ type PanicStatus struct {
 	Reason    string    `json:"reason"`
 	// Packet is its first 128 octets at most, in hexadecimal.
 	Packet string `json:"packet"`
+}
+
+// LeaseStatus is a source that says who has an address. No verdict depends on it.
+type LeaseStatus struct {
+	Name string `json:"name"`
+	// Kind has the configuration's words.
+	Kind   string `json:"kind"`
+	Leases int    `json:"leases"`
+	// LastSuccess is when it could last be asked. Zero: never.
+	LastSuccess time.Time `json:"last_success,omitzero"`
+	// BadLines counts what was skipped because it could not be understood: lines since
+	// the whole was last read, or packets since the start.
+	BadLines uint64 `json:"bad_lines"`
+	// Error is why it cannot be asked now. Empty: it can, or was not asked yet.
+	Error string `json:"error,omitempty"`
+}
+
+// JournalStatus is how the history is kept.
+type JournalStatus struct {
+	Path string `json:"path"`
+	// Size is the file's and its log's.
+	Size int64 `json:"size_octets"`
+	// Waiting is how many entries are not yet written.
+	Waiting int `json:"waiting"`
+	// Lost counts entries that never will be.
+	Lost uint64 `json:"lost"`
+	// Error is why nothing can be written now. Empty: it can.
+	Error string `json:"error,omitempty"`
 }
