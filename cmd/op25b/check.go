@@ -6,11 +6,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"time"
 
 	"github.com/spf13/cobra"
 
 	"op25b/config"
-	"op25b/filter"
 	"op25b/tunnel"
 )
 
@@ -51,14 +51,14 @@ Exit codes: 0 ok, 1 the machine cannot run it, 2 mistakes in the file,
 
 func check(out io.Writer, path string, live, asJSON bool) error {
 	report := checkReport{SchemaVersion: schemaVersion, File: path, OK: true, Problems: []config.Problem{}}
-	cfg, err := loadConfig(path)
+	rules, err := loadRulebook(path)
 	var problems config.Problems
 	if err != nil && !errors.As(err, &problems) {
 		return err
 	}
 	report.Problems = append(report.Problems, problems...)
 	if err == nil {
-		if report.Live, err = build(cfg, live); err != nil {
+		if report.Live, err = build(rules, live); err != nil {
 			return err
 		}
 	}
@@ -67,7 +67,7 @@ func check(out io.Writer, path string, live, asJSON bool) error {
 	if asJSON {
 		err = writeJSON(out, report)
 	} else {
-		err = report.write(out, cfg)
+		err = report.write(out, rules)
 	}
 	if err == nil && code != exitOK {
 		err = status(code)
@@ -75,14 +75,18 @@ func check(out io.Writer, path string, live, asJSON bool) error {
 	return err
 }
 
-// build makes what run makes of the configuration, and looks at the machine if asked.
-func build(cfg *config.Config, live bool) ([]tunnel.Finding, error) {
-	policy, err := compile(cfg)
+// build makes what run makes of the configuration, now and in the end, and looks at
+// the machine if asked.
+func build(rules *rulebook, live bool) ([]tunnel.Finding, error) {
+	policy, err := rules.at(time.Now())
+	if events := rules.schedule.Events(); err == nil && len(events) > 0 {
+		_, err = rules.at(events[len(events)-1].Time)
+	}
 	if err != nil || !live {
 		return nil, err
 	}
-	plan := tunnelPlan(cfg, policy)
-	return inspect(cfg, &plan), nil
+	plan := tunnelPlan(rules.cfg, policy)
+	return inspect(rules.cfg, &plan), nil
 }
 
 // inspect looks at the machine. How packets are received matters only where
@@ -115,7 +119,7 @@ func (r *checkReport) code() int {
 	return code
 }
 
-func (r *checkReport) write(out io.Writer, cfg *config.Config) error {
+func (r *checkReport) write(out io.Writer, rules *rulebook) error {
 	for _, p := range r.Problems {
 		if _, err := fmt.Fprintln(out, p); err != nil {
 			return err
@@ -124,7 +128,7 @@ func (r *checkReport) write(out io.Writer, cfg *config.Config) error {
 	if len(r.Problems) > 0 {
 		return nil
 	}
-	if _, err := fmt.Fprintf(out, "%s: ok: %s\n", r.File, summary(cfg)); err != nil {
+	if _, err := fmt.Fprintf(out, "%s: ok: %s\n", r.File, summary(rules.cfg)); err != nil {
 		return err
 	}
 	for _, f := range r.Live {
@@ -149,8 +153,8 @@ func writeFinding(out io.Writer, f tunnel.Finding) error {
 // summary says in a line what the policy holds.
 func summary(cfg *config.Config) string {
 	var dynamic, static int
-	for _, p := range filterSpec(cfg).Pools {
-		if p.Static {
+	for _, p := range cfg.Policy.Pools {
+		if p.Assignment == config.AssignmentStatic {
 			static += len(p.Prefixes)
 		} else {
 			dynamic += len(p.Prefixes)
@@ -166,14 +170,4 @@ func plural(n int, one, many string) string {
 		return "1 " + one
 	}
 	return fmt.Sprintf("%d %s", n, many)
-}
-
-// compile checks that the configuration makes a policy; a configuration that
-// loads and does not compile is a fault of this program.
-func compile(cfg *config.Config) (*filter.Policy, error) {
-	policy, err := filter.Compile(filterSpec(cfg))
-	if err != nil {
-		return nil, fmt.Errorf("this configuration should have been refused: %w", err)
-	}
-	return policy, nil
 }

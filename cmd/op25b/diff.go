@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -46,11 +47,11 @@ Exit codes: 0 said, 2 one of the files has mistakes.`,
 }
 
 func compileFile(path string) (*filter.Policy, error) {
-	cfg, err := loadConfig(path)
+	rules, err := loadRulebook(path)
 	if err != nil {
 		return nil, err
 	}
-	return compile(cfg)
+	return rules.at(time.Now())
 }
 
 func writeDiff(out io.Writer, d filter.Diff, asJSON bool) error {

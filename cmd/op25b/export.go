@@ -32,11 +32,11 @@ it, and what it cannot do. Nothing is changed.`,
 			if !slices.Contains(export.Targets(), target) {
 				return &usageError{fmt.Errorf("--to %q is no target; there are %s", target, strings.Join(export.Targets(), ", "))}
 			}
-			cfg, err := loadConfig(path)
+			rules, err := loadRulebook(path)
 			if err != nil {
 				return err
 			}
-			d, err := exportPolicy(target, path, cfg, time.Now())
+			d, err := exportPolicy(target, path, rules, time.Now())
 			if err != nil {
 				return err
 			}
@@ -57,8 +57,9 @@ it, and what it cannot do. Nothing is changed.`,
 	return cmd
 }
 
-func exportPolicy(target, path string, cfg *config.Config, now time.Time) (*export.Document, error) {
-	policy, err := compile(cfg)
+func exportPolicy(target, path string, rules *rulebook, now time.Time) (*export.Document, error) {
+	cfg := rules.cfg
+	policy, err := rules.at(now)
 	if err != nil {
 		return nil, err
 	}

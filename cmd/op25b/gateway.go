@@ -10,15 +10,16 @@ import (
 	"maps"
 	"os"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 
 	"github.com/coreos/go-systemd/v22/daemon"
 	"go.uber.org/zap"
 
-	"op25b/config"
 	"op25b/control"
 	"op25b/filter"
+	"op25b/rollout"
 	"op25b/stack"
 )
 
@@ -31,13 +32,19 @@ type gateway struct {
 	path    string // of the configuration
 	started time.Time
 	probe   *probe
+	clock   *rollout.Clock
+	history *history // nil: none is kept
 
 	// changing is held by whoever changes what runs: a reload, a data path that is
 	// made anew, a succession. It is never taken while mu is held.
 	changing sync.Mutex
+	turning  atomic.Bool // somebody looks whether something is due
+	ahead    *update     // what comes next, once it is near; guarded by changing
 
 	mu         sync.Mutex // guards what follows, for moments only
-	cfg        *config.Config
+	rules      *rulebook
+	effective  time.Time // what of the rules is in force: as of then
+	behind     error     // why what is due is not
 	policy     *filter.Policy
 	size       filter.Size // of policy, which takes a while to count
 	generation int         // of the policy, from 1
@@ -45,7 +52,7 @@ type gateway struct {
 	reloaded   *control.ReloadStatus
 	data       *dataPath // nil while there is none
 	lost       error     // why there is none
-	past       history   // of data paths that are no more
+	past       tally     // of data paths that are no more
 	since      map[string]time.Time
 	stalled    bool
 	progress   []stack.Progress
@@ -54,8 +61,8 @@ type gateway struct {
 	yielded chan struct{} // closed once a successor has everything
 }
 
-// history is what earlier routers have counted.
-type history struct {
+// tally is what earlier routers have counted.
+type tally struct {
 	stats  stack.Stats
 	errors map[string]uint64
 	healed uint64
@@ -64,29 +71,49 @@ type history struct {
 
 // openGateway sets everything up. Packets flow when it returns without an error;
 // with one, nothing is left behind but what on_exit asks for.
-func openGateway(path string, cfg *config.Config, log *zap.Logger, level zap.AtomicLevel, before *predecessor) (*gateway, error) {
-	policy, err := compile(cfg)
-	if err != nil {
-		return nil, err
-	}
+func openGateway(path string, rules *rulebook, log *zap.Logger, level zap.AtomicLevel, before *predecessor) (_ *gateway, err error) {
 	g := &gateway{
-		log: log, level: level, path: path, started: time.Now(), cfg: cfg, policy: policy, size: policy.Size(), probe: newProbe(cfg, policy),
+		log: log, level: level, path: path, started: time.Now(), rules: rules,
 		generation: 1, loaded: time.Now(), since: map[string]time.Time{}, state: control.StateStarting,
 		yielded: make(chan struct{}),
 	}
+	cfg := rules.cfg
+	if g.history, err = openHistory(cfg, log); err != nil {
+		return nil, err
+	}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, g.history.close())
+		}
+	}()
+	g.clock = rollout.NewClock(rollout.System(), g.history.floor())
+	u, err := rules.update(g.clock.Now())
+	if err != nil {
+		return nil, err
+	}
+	g.effective, g.policy, g.size, g.probe = u.at, u.policy, u.size, newProbe(cfg, u.policy)
 	kept, err := before.queues(cfg, log)
 	if err != nil {
 		return nil, err
 	}
-	if g.data, err = openDataPath(cfg, policy, kept, before != nil, log); err != nil {
+	if g.data, err = openDataPath(cfg, g.policy, kept, before != nil, log); err != nil {
 		return nil, err
 	}
-	if err := g.succeed(before); err != nil {
+	if err = g.succeed(before); err != nil {
 		_, released := g.data.release()
 		return nil, errors.Join(err, released)
 	}
 	g.state = control.StateOK
+	g.begin(u)
 	return g, nil
+}
+
+// begin starts what a gateway does beside moving packets.
+func (g *gateway) begin(u *update) {
+	g.remember(u, g.loaded, []string{"op25b starts"})
+	if err := g.history.follow(g.rules.cfg.Leases); err != nil {
+		g.log.Error("nobody will know who has an address", zap.Error(err))
+	}
 }
 
 // succeed has the predecessor let go, if there is one.
@@ -99,6 +126,9 @@ func (g *gateway) succeed(before *predecessor) error {
 		return err
 	}
 	g.generation = handover.Generation + 1
+	if handover.Clock.After(g.clock.Now()) {
+		g.clock = rollout.NewClock(rollout.System(), handover.Clock)
+	}
 	if err := g.data.settle(handover.Restore); err != nil { // there is no way back
 		g.log.Error("the machine is not as op25b needs it after the succession", zap.Error(err))
 	}
@@ -121,7 +151,7 @@ func (g *gateway) serve(ctx context.Context, signals <-chan os.Signal) error {
 	reports, beats := time.NewTicker(report), time.NewTicker(beatInterval())
 	defer reports.Stop()
 	defer beats.Stop()
-	again := make(<-chan time.Time)
+	again, boundary := make(<-chan time.Time), make(<-chan time.Time)
 	wait := retryFirst
 	var refused uint64
 	for {
@@ -138,6 +168,12 @@ func (g *gateway) serve(ctx context.Context, signals <-chan os.Signal) error {
 			if err := g.beat(now); err != nil {
 				return err
 			}
+			g.turn()
+			if wait, near := g.untilNext(2 * beat); near {
+				boundary = time.After(wait)
+			}
+		case <-boundary:
+			g.turn()
 		case err := <-g.ended():
 			if !errors.Is(err, io.EOF) { // our own fault, which a new process may not have
 				return err
@@ -199,7 +235,7 @@ func (g *gateway) regain() bool {
 	g.changing.Lock()
 	defer g.changing.Unlock()
 	g.mu.Lock()
-	cfg, policy := g.cfg, g.policy
+	cfg, policy := g.rules.cfg, g.policy
 	g.mu.Unlock()
 	d, err := openDataPath(cfg, policy, nil, false, g.log)
 	g.mu.Lock()
@@ -237,7 +273,7 @@ func (g *gateway) stats() stack.Stats {
 }
 
 // counted is what all data paths together have counted. g.mu is held.
-func (g *gateway) counted() history {
+func (g *gateway) counted() tally {
 	h := g.past
 	h.errors = maps.Clone(h.errors)
 	if g.data != nil {
@@ -293,7 +329,7 @@ func (g *gateway) Yield(ctx context.Context, successor control.Peer) (control.Ha
 	g.data, g.state = nil, control.StateStopping
 	close(g.yielded)
 	return control.Handover{
-		Version: control.HandoverVersion, PID: os.Getpid(), Generation: g.generation, Restore: restore,
+		Version: control.HandoverVersion, PID: os.Getpid(), Generation: g.generation, Restore: restore, Clock: g.clock.Mark(),
 		Packets:      packetCounts(&stats),
 		NotifySocket: os.Getenv("NOTIFY_SOCKET"), WatchdogMicroseconds: os.Getenv("WATCHDOG_USEC"),
 	}, nil
@@ -313,7 +349,7 @@ func (g *gateway) Lend(_ context.Context, address string) (control.LendResult, e
 	return control.LendResult{Queues: sent}, err
 }
 
-func (h *history) add(d *dataPath) {
+func (h *tally) add(d *dataPath) {
 	stats := d.router.Stats()
 	h.stats.Add(&stats)
 	if h.errors == nil {

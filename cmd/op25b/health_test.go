@@ -14,6 +14,7 @@ import (
 	"op25b/config"
 	"op25b/control"
 	"op25b/filter"
+	"op25b/rollout"
 	"op25b/stack"
 )
 
@@ -38,7 +39,7 @@ func testGateway(t *testing.T) (*gateway, *stuckLane) {
 		Name: "residential", Prefixes: []netip.Prefix{netip.MustParsePrefix("100.64.0.0/10")},
 		Assignment: config.AssignmentDynamic, Response: config.ResponseReset,
 	}}
-	policy, err := compile(&cfg)
+	policy, err := newRulebook(&cfg, nil).at(time.Now())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -48,7 +49,7 @@ func testGateway(t *testing.T) (*gateway, *stuckLane) {
 		t.Fatal(err)
 	}
 	return &gateway{
-		log: zap.NewNop(), cfg: &cfg, policy: policy, size: policy.Size(), probe: newProbe(&cfg, policy), state: control.StateOK,
+		log: zap.NewNop(), rules: newRulebook(&cfg, nil), clock: rollout.NewClock(rollout.System(), time.Time{}), policy: policy, size: policy.Size(), probe: newProbe(&cfg, policy), state: control.StateOK,
 		since: map[string]time.Time{}, data: &dataPath{router: router},
 	}, lane
 }
@@ -103,7 +104,7 @@ func TestProbe6(t *testing.T) {
 		{Name: "static", Prefixes: []netip.Prefix{netip.MustParsePrefix("192.0.2.0/24")}, Assignment: config.AssignmentStatic},
 		{Name: "six", Prefixes: []netip.Prefix{netip.MustParsePrefix("2001:db8:a::/48")}, Assignment: config.AssignmentDynamic},
 	}
-	policy, err := compile(&cfg)
+	policy, err := newRulebook(&cfg, nil).at(time.Now())
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -21,7 +21,8 @@ import (
 
 // update is a configuration that is ready to be put in force.
 type update struct {
-	cfg    *config.Config
+	rules  *rulebook
+	at     time.Time // as of when
 	policy *filter.Policy
 	size   filter.Size // of policy
 	guard  tunnel.Guard
@@ -50,6 +51,9 @@ func (g *gateway) Reload(ctx context.Context, opts control.ReloadOptions) (contr
 	if err == nil {
 		err = g.apply(u)
 	}
+	if err == nil {
+		g.remember(u, g.loaded, changes)
+	}
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.reloaded = &control.ReloadStatus{Time: begun, OK: err == nil}
@@ -58,8 +62,8 @@ func (g *gateway) Reload(ctx context.Context, opts control.ReloadOptions) (contr
 		g.log.Error("reload refused: the old policy stays in force", zap.Strings("problems", problemsOf(err)), zap.Int("generation", g.generation))
 		return control.ReloadResult{}, refusal(err)
 	}
-	g.level.SetLevel(zapLevel(u.cfg.Log.Level))
-	g.log.Info("reloaded", zap.Int("generation", g.generation), zap.Int("pools", len(u.cfg.Policy.Pools)), zap.Strings("changes", changes))
+	g.level.SetLevel(zapLevel(u.rules.cfg.Log.Level))
+	g.log.Info("reloaded", zap.Int("generation", g.generation), zap.Int("pools", len(u.rules.cfg.Policy.Pools)), zap.Strings("changes", changes))
 	return control.ReloadResult{Generation: g.generation, Took: time.Since(begun).Seconds(), Changes: changes}, nil
 }
 
@@ -72,9 +76,9 @@ func (g *gateway) prepareWithin(ctx context.Context) (*update, error) {
 	}
 	done := make(chan prepared, 1)
 	go func(running *config.Config) {
-		u, err := prepare(g.path, running)
+		u, err := prepare(g.path, running, g.clock.Now())
 		done <- prepared{u, err}
-	}(g.cfg)
+	}(g.rules.cfg)
 	select {
 	case p := <-done:
 		return p.update, p.err
@@ -83,12 +87,13 @@ func (g *gateway) prepareWithin(ctx context.Context) (*update, error) {
 	}
 }
 
-// prepare reads the file and builds everything that could fail.
-func prepare(path string, running *config.Config) (*update, error) {
-	cfg, err := loadConfig(path)
+// prepare reads the files and builds everything that could fail.
+func prepare(path string, running *config.Config, now time.Time) (*update, error) {
+	rules, err := loadRulebook(path)
 	if err != nil {
 		return nil, err
 	}
+	cfg := rules.cfg
 	keys := running.RestartKeys(cfg)
 	if running.Forwarding.Capture == config.CaptureSMTP && !slices.Equal(running.Policy.Ports, cfg.Policy.Ports) {
 		keys = append(keys, "policy.ports") // there they are routing rules as well
@@ -96,11 +101,7 @@ func prepare(path string, running *config.Config) (*update, error) {
 	if len(keys) > 0 {
 		return nil, fmt.Errorf("%s cannot change while op25b runs: put the old value back, or restart op25b", strings.Join(keys, ", "))
 	}
-	policy, err := compile(cfg)
-	if err != nil {
-		return nil, err
-	}
-	return &update{cfg, policy, policy.Size(), tunnelGuard(cfg, policy)}, nil
+	return rules.update(now)
 }
 
 // weigh says what changes, and refuses what looks like a list that was cut off.
@@ -128,7 +129,8 @@ func (g *gateway) apply(u *update) error {
 	}
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	g.cfg, g.policy, g.size, g.probe = u.cfg, u.policy, u.size, newProbe(u.cfg, u.policy)
+	g.rules, g.effective, g.behind = u.rules, u.at, nil
+	g.policy, g.size, g.probe = u.policy, u.size, newProbe(u.rules.cfg, u.policy)
 	g.generation++
 	g.loaded = time.Now()
 	return nil

@@ -37,11 +37,11 @@ func reloadable(t *testing.T) (g *gateway, write func(string)) {
 		}
 	}
 	write(testFile)
-	cfg, err := loadConfig(g.path)
+	rules, err := loadRulebook(g.path)
 	if err != nil {
 		t.Fatal(err)
 	}
-	g.cfg, g.data, g.generation = cfg, nil, 1
+	g.rules, g.data, g.generation = rules, nil, 1
 	return g, write
 }
 

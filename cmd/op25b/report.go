@@ -28,14 +28,16 @@ func (g *gateway) Status() control.Status {
 		Version: version.Version, Revision: version.Revision, PID: os.Getpid(), Started: g.started,
 		State: g.state, Problems: g.problems(time.Now()),
 		Policy: control.PolicyStatus{
-			Generation: g.generation, Loaded: g.loaded, File: g.path, Pools: len(g.cfg.Policy.Pools),
-			Prefixes: g.size.Prefixes, DynamicPrefixes: g.size.DynamicPrefixes, Ports: g.cfg.Policy.Ports,
+			Generation: g.generation, Loaded: g.loaded, File: g.path, Pools: len(g.rules.cfg.Policy.Pools),
+			Prefixes: g.size.Prefixes, DynamicPrefixes: g.size.DynamicPrefixes, Ports: g.rules.cfg.Policy.Ports,
 		},
 		Reload:  g.reloaded,
-		Capture: string(g.cfg.Forwarding.Capture), ReturnPath: string(g.cfg.Forwarding.ReturnPath), OnExit: string(g.cfg.Forwarding.OnExit),
-		Packets: packetCounts(stats), Drops: dropCounts(stats), Refused: stats.Refused(),
+		Capture: string(g.rules.cfg.Forwarding.Capture), ReturnPath: string(g.rules.cfg.Forwarding.ReturnPath), OnExit: string(g.rules.cfg.Forwarding.OnExit),
+		Packets: packetCounts(stats), Drops: dropCounts(stats), Refused: stats.Refused(), Monitored: stats.Monitored(),
 		Errors: counted.errors, Healed: counted.healed, Shed: counted.shed,
 	}
+	g.reportRollout(&s.Policy)
+	g.history.report(&s)
 	if len(s.Problems) > 0 && s.State == control.StateOK {
 		s.State = control.StateDegraded
 	}
@@ -78,7 +80,7 @@ func (g *gateway) problems(now time.Time) []control.Problem {
 	const reportIt = "report it, with what `op25b status --json` has under panics"
 	if g.lost != nil {
 		say("packets do not flow through op25b: "+g.lost.Error(),
-			"the kernel forwards by itself; "+remainsWhileLost(g.cfg.Forwarding.OnExit),
+			"the kernel forwards by itself; "+remainsWhileLost(g.rules.cfg.Forwarding.OnExit),
 			"nothing, if somebody is at work on the interfaces: it is tried again every few seconds; else see the log")
 	}
 	if g.data != nil {
@@ -94,6 +96,7 @@ func (g *gateway) problems(now time.Time) []control.Problem {
 			say(fmt.Sprintf("%d packets could not be handled because of a fault of op25b", total), "those packets are lost, others flow", reportIt)
 		}
 	}
+	g.rolloutProblems(say)
 	if g.stalled {
 		say("a worker has packets and does not get on", "a part of the subscribers' traffic waits",
 			"nothing: op25b ends by itself if it lasts, and the kernel forwards then; see the log")

@@ -4,6 +4,7 @@ package main
 
 import (
 	"fmt"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -22,15 +23,15 @@ func newRoutes() *cobra.Command {
 through netlink, in order. Nothing is changed.`,
 		Args: usageArgs(cobra.NoArgs),
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			cfg, err := loadConfig(path)
+			rules, err := loadRulebook(path)
 			if err != nil {
 				return err
 			}
-			policy, err := compile(cfg)
+			policy, err := rules.at(time.Now())
 			if err != nil {
 				return err
 			}
-			plan := tunnelPlan(cfg, policy)
+			plan := tunnelPlan(rules.cfg, policy)
 			if plan.MTU, err = tunnel.MTU(&plan); err != nil {
 				const ethernet = 1500
 				plan.MTU = ethernet

@@ -16,7 +16,6 @@ import (
 	"github.com/spf13/cobra"
 	"go.uber.org/zap"
 
-	"op25b/config"
 	"op25b/control"
 	"op25b/filter"
 )
@@ -36,13 +35,13 @@ With --takeover it succeeds the gateway that runs, which goes on until this one
 reads the same packets, and for good if this one fails: an upgrade that loses none.`,
 		Args: usageArgs(cobra.NoArgs),
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			cfg, err := loadConfig(path)
+			rules, err := loadRulebook(path)
 			if err != nil {
 				return err
 			}
-			log, level := newLogger(cmd.ErrOrStderr(), cfg.Log)
+			log, level := newLogger(cmd.ErrOrStderr(), rules.cfg.Log)
 			defer func() { _ = log.Sync() }()
-			return runGateway(cmd.Context(), path, cfg, takeover, log, level)
+			return runGateway(cmd.Context(), path, rules, takeover, log, level)
 		},
 	}
 	configFlag(cmd, &path)
@@ -51,7 +50,7 @@ reads the same packets, and for good if this one fails: an upgrade that loses no
 }
 
 // runGateway runs a gateway until ctx ends, it is succeeded or it fails.
-func runGateway(ctx context.Context, path string, cfg *config.Config, takeover bool, log *zap.Logger, level zap.AtomicLevel) (err error) {
+func runGateway(ctx context.Context, path string, rules *rulebook, takeover bool, log *zap.Logger, level zap.AtomicLevel) (err error) {
 	signal.Ignore(syscall.SIGPIPE) // nobody who reads the log may end the gateway by going away
 	signals := make(chan os.Signal, 4)
 	signal.Notify(signals, syscall.SIGHUP, syscall.SIGUSR2)
@@ -62,15 +61,15 @@ func runGateway(ctx context.Context, path string, cfg *config.Config, takeover b
 	log.Info("starting", zap.String("version", version.Version), zap.String("revision", version.Revision), zap.String("config", path))
 	var before *predecessor
 	if takeover {
-		if before, err = findPredecessor(cfg); err != nil {
+		if before, err = findPredecessor(rules.cfg); err != nil {
 			return err
 		}
 	}
-	g, err := openGateway(path, cfg, log, level, before)
+	g, err := openGateway(path, rules, log, level, before)
 	if err != nil {
 		return err
 	}
-	quiet := answer(g, cfg.Control.Socket, takeover)
+	quiet := answer(g, rules.cfg.Control.Socket, takeover)
 	g.logReady()
 	storeQueues(log, g.data.ports[:]...)
 	notify(log, daemon.SdNotifyReady)
@@ -86,7 +85,7 @@ func runGateway(ctx context.Context, path string, cfg *config.Config, takeover b
 		log.Info("stopped", zap.String("remains", remains), zap.Object("packets", statsObject{&stats}))
 	}
 	quiet()
-	return err
+	return errors.Join(err, g.history.close())
 }
 
 // answerInterval is how often the control socket is looked after.
@@ -169,8 +168,8 @@ func (g *gateway) logReady() {
 	d := g.data
 	granted, _ := d.ports[filter.Outbound].Offload()
 	g.log.Info("ready",
-		zap.Strings("subscriber", g.cfg.Interfaces.Subscriber), zap.String("upstream", g.cfg.Interfaces.Upstream),
-		zap.String("capture", string(g.cfg.Forwarding.Capture)), zap.String("return_path", string(g.cfg.Forwarding.ReturnPath)),
+		zap.Strings("subscriber", g.rules.cfg.Interfaces.Subscriber), zap.String("upstream", g.rules.cfg.Interfaces.Upstream),
+		zap.String("capture", string(g.rules.cfg.Forwarding.Capture)), zap.String("return_path", string(g.rules.cfg.Forwarding.ReturnPath)),
 		zap.Int("queues", len(d.ports[filter.Outbound].Queues())), zap.Int("mtu", d.ports[filter.Outbound].MTU()), zap.Stringer("offload", granted),
 		zap.Bool("io_uring", d.batch), zap.Bool("adopted", d.adopted()),
 		zap.Int("generation", g.generation))

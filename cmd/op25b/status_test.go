@@ -32,6 +32,10 @@ func (a *answers) Reload(_ context.Context, opts control.ReloadOptions) (control
 	return a.result, a.err
 }
 
+func (a *answers) Explain(context.Context, control.ExplainOptions) (control.Explanation, error) {
+	return control.Explanation{}, a.err
+}
+
 func (a *answers) Lend(context.Context, string) (control.LendResult, error) {
 	return control.LendResult{}, a.err
 }

@@ -31,6 +31,7 @@ func statusPage(s *control.Status, now time.Time) []byte {
 	p.problems()
 	p.policy()
 	p.interfaces()
+	p.history()
 	p.packets()
 	p.workers()
 	p.trouble()
@@ -92,9 +93,52 @@ func (p *page) policy() {
 	p.printf("            ports %s refused to %s of %d in %s\n", strings.Join(ports, ", "),
 		plural(policy.DynamicPrefixes, "dynamic prefix", "dynamic prefixes"), policy.Prefixes, plural(policy.Pools, "pool", "pools"))
 	p.printf("            capture %s, return path %s, on exit %s\n", s.Capture, s.ReturnPath, s.OnExit)
+	p.rollout()
 	if r := s.Reload; r != nil && !r.OK {
 		p.printf("            the last reload, %s ago, was refused: %s\n", p.since(r.Time),
 			strings.ReplaceAll(r.Error, "\n", "\n            "))
+	}
+}
+
+// rollout says what is in force of it, and what comes next.
+func (p *page) rollout() {
+	policy := &p.status.Policy
+	for _, a := range policy.Active {
+		words := []string{a.Mode, cmp.Or(strings.Join(a.Pools, ", "), "every pool"), "to " + cmp.Or(strings.Join(a.Destinations, ", "), "everywhere")}
+		if a.SharePercent < 100 { //nolint:mnd // percent
+			words = append(words, strconv.FormatFloat(a.SharePercent, 'f', -1, 64)+"% of the subscribers")
+		}
+		if !a.Until.IsZero() {
+			words = append(words, "until "+clockTime(a.Until))
+		}
+		p.printf("            %s, since %s: %s\n", a.Name, clockTime(a.Since), strings.Join(words, ", "))
+	}
+	if n := policy.Next; n != nil {
+		p.printf("            next at %s: %s\n", clockTime(n.Time), strings.Join(n.What, ", "))
+	}
+	if e := policy.Exemptions; e.Active+e.Expired > 0 {
+		p.printf("            %s, of which %d end within two weeks, and %d that have ended\n",
+			plural(e.Active, "exemption", "exemptions"), e.Expiring, e.Expired)
+	}
+}
+
+// history says who tells who has an address, and what is kept.
+func (p *page) history() {
+	label := "leases"
+	if len(p.status.Leases) > 0 {
+		p.printf("\n")
+	}
+	for _, l := range p.status.Leases {
+		said := "never heard"
+		if !l.LastSuccess.IsZero() {
+			said = "heard " + p.since(l.LastSuccess) + " ago"
+		}
+		p.printf("%-10s  %s (%s): %s, %s\n", label, l.Name, l.Kind, plural(l.Leases, "lease", "leases"), said)
+		label = ""
+	}
+	if j := p.status.Journal; j != nil {
+		const mebi = 1 << 20
+		p.printf("\njournal     %s: %.1f MiB, %d waiting, %d lost\n", j.Path, float64(j.Size)/mebi, j.Waiting, j.Lost)
 	}
 }
 
@@ -119,6 +163,9 @@ func (p *page) packets() {
 	p.table(byDirection("packets", s.Packets)...)
 	p.table(byDirection("dropped because of", s.Drops)...)
 	p.printf("\n%s to reach a blocked port refused\n", pluralCount(s.Refused, "attempt", "attempts"))
+	if s.Monitored > 0 {
+		p.printf("%s that would have been, and went through\n", pluralCount(s.Monitored, "more", "more"))
+	}
 	if s.Shed > 0 {
 		p.printf("%s of floods dropped by the kernel before that, above forwarding.answers.total\n", pluralCount(s.Shed, "more", "more"))
 	}

@@ -17,43 +17,6 @@ import (
 
 // This file turns the operator's configuration into what each room wants.
 
-func filterSpec(c *config.Config) filter.Spec {
-	spec := filter.Spec{
-		Ports:                  c.Policy.Ports,
-		JudgeEstablished:       c.Policy.Established == config.EstablishedReset,
-		BlockInboundSourcePort: c.Policy.InboundSourcePort == config.InboundSourcePortBlock,
-		ValidateSource:         c.Forwarding.SourceValidation == config.SourceValidationStrict,
-		Router:                 c.Tunnel.Addresses,
-		InspectTunnels: filter.Tunnels{
-			IPIP:      slices.Contains(c.Policy.InspectTunnels, config.EncapsulationIPIP),
-			SixInFour: slices.Contains(c.Policy.InspectTunnels, config.Encapsulation6in4),
-			GRE:       slices.Contains(c.Policy.InspectTunnels, config.EncapsulationGRE),
-		},
-	}
-	for _, r := range c.Policy.Relays {
-		spec.Relays = append(spec.Relays, filter.Relay{Name: r.Name, Prefixes: r.Prefixes})
-	}
-	for _, p := range c.Policy.Pools {
-		spec.Pools = append(spec.Pools, filter.Pool{
-			Name: p.Name, Prefixes: p.Prefixes,
-			Static:   p.Assignment == config.AssignmentStatic,
-			Response: response(p.Response),
-		})
-	}
-	return spec
-}
-
-func response(r config.Response) filter.Response {
-	switch r {
-	case config.ResponseProhibited:
-		return filter.RespondProhibited
-	case config.ResponseDrop:
-		return filter.RespondDrop
-	default:
-		return filter.RespondReset
-	}
-}
-
 func tunnelGuard(c *config.Config, policy *filter.Policy) tunnel.Guard {
 	guard := tunnel.Guard{Ports: c.Policy.Ports, Sources: policy.Refused(), Relays: policy.Reachable()}
 	if c.Forwarding.Answers.PerSubscriber > 0 { // else nothing is limited

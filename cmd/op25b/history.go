@@ -1,0 +1,157 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/netip"
+	"strings"
+	"sync"
+	"time"
+
+	"go.uber.org/zap"
+
+	"op25b/config"
+	"op25b/exempt"
+	"op25b/journal"
+	"op25b/lease"
+)
+
+// history is what a gateway knows beyond the policy in force: which policies there were,
+// and who had which address when. No verdict depends on it, and a gateway runs without.
+type history struct {
+	journal *journal.Journal // nil: nothing is kept
+	path    string           // of the journal
+	book    *lease.Book
+	kinds   map[string]config.LeaseKind // of the sources, by name
+
+	stop    context.CancelFunc
+	running sync.WaitGroup
+}
+
+// openHistory begins to keep one. What does not work is told by its health.
+func openHistory(cfg *config.Config, log *zap.Logger) (*history, error) {
+	h := &history{path: cfg.Journal.Path, kinds: map[string]config.LeaseKind{}, stop: func() {}}
+	if cfg.Journal.Path != "" {
+		j, err := journal.Start(journal.Options{Path: cfg.Journal.Path, Retention: time.Duration(cfg.Journal.Retention), Log: log.Named("journal")})
+		if err != nil {
+			return nil, err
+		}
+		h.journal = j
+	}
+	h.book = lease.NewBook(lease.Options{OnChange: h.leaseChanged, Log: log.Named("lease")})
+	return h, nil
+}
+
+// follow listens to the lease sources until the history is closed.
+func (h *history) follow(sources []config.LeaseSource) error {
+	var all []lease.Source
+	for _, s := range sources {
+		source, err := leaseSource(s)
+		if err != nil {
+			return err
+		}
+		h.kinds[s.Name] = s.Kind
+		all = append(all, source)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	h.stop = cancel
+	h.running.Go(func() { h.book.Run(ctx, all...) })
+	return nil
+}
+
+// close writes what is left.
+func (h *history) close() error {
+	if h == nil {
+		return nil
+	}
+	h.stop()
+	h.running.Wait()
+	if h.journal == nil {
+		return nil
+	}
+	return h.journal.Close()
+}
+
+// leaseChanged keeps what the sources tell.
+func (h *history) leaseChanged(e lease.Event) {
+	if h.journal == nil {
+		return
+	}
+	switch e.Kind {
+	case lease.Granted, lease.Renewed:
+		h.journal.Hold(journal.Holding{
+			Prefix: e.Prefix, Holder: e.Holder, Hostname: e.Hostname, Source: e.Source, From: e.Start, Seen: e.Time,
+		})
+	case lease.Released:
+		h.journal.Release(e.Prefix, e.Source, e.Time)
+	case lease.AllGone:
+		h.journal.ReleaseAll(e.Source, e.Time)
+	}
+}
+
+// floor is the latest time that a rollout has gone by here, as far as is known.
+func (h *history) floor() time.Time {
+	if h.journal == nil {
+		return time.Time{}
+	}
+	return h.journal.LastMark()
+}
+
+// mark keeps how far the rollout's clock has got.
+func (h *history) mark(t time.Time) {
+	if h != nil && h.journal != nil {
+		h.journal.Mark(t)
+	}
+}
+
+// remember keeps a generation of the policy.
+func (h *history) remember(u *update, number int, began time.Time, changes []string) error {
+	if h == nil || h.journal == nil {
+		return nil
+	}
+	text, err := json.Marshal(u.rules.document())
+	if err != nil {
+		return fmt.Errorf("write the policy down: %w", err)
+	}
+	h.journal.AddGeneration(journal.Generation{Time: began, Number: number, Document: text, Summary: strings.Join(changes, "; ")})
+	return nil
+}
+
+// policyDocument is all that a policy depends on, but for the time.
+type policyDocument struct {
+	Version          int                     `json:"version"`
+	Policy           config.Policy           `json:"policy"`
+	SourceValidation config.SourceValidation `json:"source_validation"`
+	Addresses        []netip.Addr            `json:"addresses"`
+	Exemptions       []exempt.Exemption      `json:"exemptions"`
+}
+
+const documentVersion = 1
+
+func (r *rulebook) document() *policyDocument {
+	return &policyDocument{
+		Version: documentVersion, Policy: r.cfg.Policy, SourceValidation: r.cfg.Forwarding.SourceValidation,
+		Addresses: r.cfg.Tunnel.Addresses, Exemptions: r.exemptions,
+	}
+}
+
+// rulebookOf reads what document has written.
+func rulebookOf(text []byte) (*rulebook, error) {
+	var d policyDocument
+	if err := json.Unmarshal(text, &d); err != nil {
+		return nil, fmt.Errorf("read a policy of the journal: %w", err)
+	}
+	if d.Version != documentVersion {
+		return nil, fmt.Errorf("a policy of the journal has the format %d, and this program knows %d: use the program that wrote it", d.Version, documentVersion)
+	}
+	cfg := config.Default()
+	cfg.Policy, cfg.Forwarding.SourceValidation, cfg.Tunnel.Addresses = d.Policy, d.SourceValidation, d.Addresses
+	return newRulebook(&cfg, d.Exemptions), nil
+}
+
+// errNoJournal is what nobody can answer without one.
+var errNoJournal = errors.New("there is no journal: set journal.path")

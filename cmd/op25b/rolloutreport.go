@@ -1,0 +1,107 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"errors"
+	"fmt"
+	"time"
+
+	"op25b/control"
+	"op25b/exempt"
+	"op25b/rollout"
+)
+
+// expiring is how long before its end an exemption is told of.
+const expiring = 14 * 24 * time.Hour
+
+// reportRollout says what of the rollout is in force and what comes next. g.mu is held.
+func (g *gateway) reportRollout(p *control.PolicyStatus) {
+	now, schedule := g.clock.Now(), &g.rules.schedule
+	p.Effective = now
+	for _, phase := range schedule.Phases {
+		if !g.effective.Before(phase.Start) {
+			p.Active = append(p.Active, activeStatus(phase.Name, phase.Mode, phase.Pools, phase.Destinations, phase.Share, phase.Start, time.Time{}))
+		}
+	}
+	for _, b := range schedule.Brownouts {
+		if !g.effective.Before(b.From) && g.effective.Before(b.To) {
+			p.Active = append(p.Active, activeStatus(b.Name, rollout.Refuse, b.Pools, b.Destinations, rollout.All, b.From, b.To))
+		}
+	}
+	if next, planned := schedule.Next(g.effective); planned {
+		p.Next = &control.NextStatus{Time: next, What: happened(schedule, g.effective, next)}
+	}
+	active := len(exempt.Active(g.rules.exemptions, now))
+	p.Exemptions = control.ExemptionsStatus{
+		Active: active, Expired: len(g.rules.exemptions) - active, Expiring: len(exempt.Expiring(g.rules.exemptions, now, expiring)),
+	}
+}
+
+func activeStatus(name string, mode rollout.Mode, pools, destinations []string, share uint16, since, until time.Time) control.ActiveStatus {
+	const percent = 100
+	return control.ActiveStatus{
+		Name: name, Mode: string(mode), Pools: notNil(pools), Destinations: notNil(destinations),
+		SharePercent: float64(share) / percent, Since: since, Until: until,
+	}
+}
+
+func notNil(s []string) []string {
+	if s == nil {
+		return []string{}
+	}
+	return s
+}
+
+// report says how what is known of the past is kept.
+func (h *history) report(s *control.Status) {
+	if h == nil {
+		return
+	}
+	for _, source := range h.book.Health() {
+		l := control.LeaseStatus{
+			Name: source.Source, Kind: string(h.kinds[source.Source]), Leases: source.Leases,
+			LastSuccess: source.LastSuccess, BadLines: source.BadLines,
+		}
+		if source.Err != nil {
+			l.Error = source.Err.Error()
+		}
+		s.Leases = append(s.Leases, l)
+	}
+	if h.journal == nil {
+		return
+	}
+	health := h.journal.Health()
+	s.Journal = &control.JournalStatus{Path: h.path, Size: health.Size, Waiting: health.Waiting, Lost: health.Lost}
+	if health.Err != nil {
+		s.Journal.Error = health.Err.Error()
+	}
+}
+
+// rolloutProblems are what is wrong with the time, and with what is known of the past.
+// g.mu is held.
+func (g *gateway) rolloutProblems(say func(what, effect, fix string)) {
+	if err := g.clock.Trouble(); err != nil {
+		var t *rollout.Trouble
+		if errors.As(err, &t) {
+			say(t.What, t.Effect, t.Fix)
+		}
+	}
+	if g.behind != nil {
+		say("what is due of the rollout is not in force: "+g.behind.Error(), "what was in force before still is", "see the log; it is tried again every second")
+	}
+	if g.history == nil {
+		return
+	}
+	for _, source := range g.history.book.Health() {
+		if source.Err != nil {
+			say(fmt.Sprintf("the lease source %s cannot be asked: %v", source.Source, source.Err),
+				"none: no verdict depends on it; but nobody knows who gets an address meanwhile", "see docs/leases.md")
+		}
+	}
+	if j := g.history.journal; j != nil {
+		if err := j.Health().Err; err != nil {
+			say("the journal cannot be written: "+err.Error(), "none: packets flow; but the history has a gap", "make room, or see docs/journal.md")
+		}
+	}
+}
