@@ -71,14 +71,14 @@ type Clock struct {
 	// mu protects all below and makes readings come one after the other.
 	mu   sync.Mutex
 	wall time.Time     // as last read
-	mono time.Duration // as last read; never back
+	mono time.Duration // as last read
 	now  time.Time     // what the time is: never back
 
 	// Times of the wall clock are kept as what it showed, or would have, when the
 	// monotonic clock was at zero: that is the same as long as both run evenly.
 	believed time.Time
 	since    time.Duration // by the monotonic clock: when this was first seen
-	undone   time.Time     // what was believed before the last jump ahead
+	before   time.Time     // what was believed before that
 	doubt    doubt
 }
 
@@ -136,14 +136,14 @@ func (c *Clock) Reset() time.Time {
 // look reads the clocks and returns the wall clock's time at monotonic zero.
 func (c *Clock) look() time.Time {
 	wall, mono := c.read()
-	c.wall, c.mono = wall.Round(0).UTC(), max(c.mono, mono)
+	c.wall, c.mono = wall.Round(0).UTC(), mono
 	return c.wall.Add(-c.mono)
 }
 
 // accept takes the wall clock at its word.
 func (c *Clock) accept() {
 	c.now, c.believed, c.since = c.wall, c.wall.Add(-c.mono), c.mono
-	c.undone, c.doubt = time.Time{}, doubt{}
+	c.before, c.doubt = time.Time{}, doubt{}
 }
 
 func (c *Clock) advance() {
@@ -166,10 +166,7 @@ func (c *Clock) weigh(seen time.Time) {
 		return
 	}
 	if apart(c.believed, d.nearest) > tolerance {
-		c.undone, c.since = time.Time{}, d.since
-		if d.side > 0 {
-			c.undone = c.believed
-		}
+		c.before, c.since = c.believed, d.since
 	}
 	c.believed = d.nearest
 	c.begin(seen)
@@ -188,7 +185,7 @@ func (c *Clock) patience() time.Duration {
 		return settle
 	case held < probation:
 		return settle
-	case held < loyalty && !c.undone.IsZero() && apart(c.undone, c.doubt.nearest) <= tolerance:
+	case held < loyalty && apart(c.before, c.doubt.nearest) <= tolerance:
 		return settle
 	default:
 		return loyalty

@@ -113,6 +113,11 @@ func clockCases(e time.Duration, start time.Time) []clockCase {
 		[]run{{e + settle, time.Hour}, {e + 3*time.Minute, 2 * time.Hour}, {e + 4*time.Minute, 3 * time.Hour}})
 	add("ahead by an hour, then a day, then the hour",
 		[]run{{e, time.Hour}, {e + 20*time.Second, day}, {e + 40*time.Second, time.Hour}}, []run{{e + settle, time.Hour}})
+	add("ahead by a day, then an hour", []run{{e, day}, {e + 20*time.Second, time.Hour}}, []run{{e + settle, time.Hour}})
+	add("ahead by a day for two minutes, then an hour",
+		[]run{{e, day}, {e + 2*time.Minute, time.Hour}}, []run{{e + settle, day}, {e + 3*time.Minute, time.Hour}})
+	add("asleep for an hour, then back beyond that",
+		[]run{{e, time.Hour}, {e + 10*time.Minute, -time.Hour}}, []run{{e + settle, time.Hour}})
 
 	boot := func(name string, floor time.Duration, wall, want []run) {
 		cases = append(cases, clockCase{name: name, floor: &floor, wall: wall, want: want})
@@ -134,7 +139,7 @@ func clockCases(e time.Duration, start time.Time) []clockCase {
 		cases[i].length = lead + 2*time.Hour
 	}
 	long := func(c clockCase) {
-		c.length = 30 * time.Hour
+		c.length = 55 * time.Hour
 		cases = append(cases, c)
 	}
 	hour := time.Hour
@@ -144,6 +149,10 @@ func clockCases(e time.Duration, start time.Time) []clockCase {
 	long(clockCase{
 		name: "ahead by a day for 20 hours", wall: []run{{e, day}, {e + 20*time.Hour, 0}},
 		want: []run{{e + settle, day}, {e + 20*time.Hour + settle, 0}},
+	})
+	long(clockCase{
+		name: "asleep for an hour, back by it a day later", wall: []run{{e, time.Hour}, {e + 25*time.Hour, 0}},
+		want: []run{{e + settle, time.Hour}, {e + 25*time.Hour + loyalty, 0}},
 	})
 	return cases
 }
