@@ -50,7 +50,7 @@ func Expire(path string, prefix netip.Prefix, at time.Time) (Exemption, error) {
 func adding(e Exemption) edit {
 	e.Added, e.Until = e.Added.Truncate(time.Second), e.Until.Truncate(time.Second)
 	return func(d *document) ([]byte, []Exemption, error) {
-		if err := e.check(); err != nil {
+		if err := e.Check(); err != nil {
 			return nil, nil, err
 		}
 		if i := d.find(e.Prefix); i >= 0 {
@@ -83,7 +83,7 @@ func expiring(prefix netip.Prefix, at time.Time, expired *Exemption) edit {
 			return d.text, want, nil
 		}
 		expired.Until = at.In(expired.Until.Location()).Truncate(time.Second)
-		if err := expired.check(); err != nil {
+		if err := expired.Check(); err != nil {
 			return nil, nil, err
 		}
 		want[i] = *expired
@@ -163,8 +163,9 @@ func sameRecord(a, b Exemption) bool {
 		a.Added.Equal(b.Added) && a.Until.Equal(b.Until)
 }
 
-// check says what is wrong with an exemption that is in no file yet.
-func (e *Exemption) check() error {
+// Check says what is wrong with an exemption that is in no file yet. [Add] does so
+// itself.
+func (e *Exemption) Check() error {
 	if m := checkPrefix(e.Prefix); m != nil {
 		return m
 	}
