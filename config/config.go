@@ -200,7 +200,7 @@ func Default() Config {
 			OnExit:           OnExitRejectSMTP,
 			Table:            25,
 			Priority:         2500,
-			Answers:          Answers{PerSubscriber: 100, Total: 20000},
+			Answers:          Answers{PerSubscriber: 100, Total: 2000},
 		},
 		Policy: Policy{
 			Ports:             []uint16{25},

@@ -31,7 +31,7 @@ func TestDefault(t *testing.T) {
 		"forwarding.table":                  "25",
 		"forwarding.priority":               "2500",
 		"forwarding.answers.per_subscriber": "100",
-		"forwarding.answers.total":          "20000",
+		"forwarding.answers.total":          "2000",
 		"policy.ports":                      "[25]",
 		"policy.established":                "keep",
 		"policy.inbound_source_port":        "allow",
