@@ -6,6 +6,7 @@ import (
 	"bytes"
 	"context"
 	"database/sql"
+	"errors"
 	"fmt"
 	"net/netip"
 	"os"
@@ -411,13 +412,13 @@ func TestClose(t *testing.T) {
 	if h := j.Health(); h.Lost != 1 {
 		t.Errorf("%+v", h)
 	}
-	if err := j.Flush(t.Context()); err != ErrClosed { //nolint:errorlint // as it is
+	if err := j.Flush(t.Context()); !errors.Is(err, ErrClosed) {
 		t.Error(err)
 	}
-	if _, err := j.HolderAt(t.Context(), netip.MustParseAddr("192.0.2.1"), noon); err != ErrClosed { //nolint:errorlint // as it is
+	if _, err := j.HolderAt(t.Context(), netip.MustParseAddr("192.0.2.1"), noon); !errors.Is(err, ErrClosed) {
 		t.Error(err)
 	}
-	if _, _, err := j.GenerationAt(t.Context(), noon); err != ErrClosed { //nolint:errorlint // as it is
+	if _, _, err := j.GenerationAt(t.Context(), noon); !errors.Is(err, ErrClosed) {
 		t.Error(err)
 	}
 	if _, err := os.Stat(opts.Path + "-wal"); !os.IsNotExist(err) {

@@ -25,7 +25,19 @@ func (j *Journal) raiseMark(to int64) {
 	}
 }
 
-// LastMark returns the highest mark there has been, from before this process
+// ResetMark says that the rollout's clock was put to a time by an operator, who may
+// have put it back. It is written at once.
+func (j *Journal) ResetMark(ctx context.Context, t time.Time) error {
+	j.mark.Store(t.UnixMilli())
+	return j.ask(ctx, func(w *writer) error {
+		if w.store == nil {
+			return j.problem()
+		}
+		return w.store.resetMark(ctx, t.UnixMilli())
+	})
+}
+
+// LastMark returns the highest mark since it was last reset, from before this process
 // too, to the millisecond; the zero time if there is none.
 func (j *Journal) LastMark() time.Time {
 	ms := j.mark.Load()
@@ -42,6 +54,11 @@ func (s *store) readMark(ctx context.Context) (ms int64, err error) {
 		return 0, nil
 	}
 	return ms, err
+}
+
+func (s *store) resetMark(ctx context.Context, ms int64) error {
+	_, err := s.conn.ExecContext(ctx, "INSERT OR REPLACE INTO mark (id, time) VALUES (1, ?)", ms)
+	return err
 }
 
 // writeMark never lowers it: a predecessor of ours may write it too.

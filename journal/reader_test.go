@@ -71,7 +71,9 @@ func TestReaderRefused(t *testing.T) {
 	if _, err := os.Stat(path); !os.IsNotExist(err) {
 		t.Error("a reader has made a file", err)
 	}
-	write(t, path, "")
+	if err := write(path, ""); err != nil {
+		t.Fatal(err)
+	}
 	if _, err := OpenReader(path); err == nil || !strings.Contains(err.Error(), "start the gateway once") {
 		t.Error(err)
 	}
@@ -94,14 +96,12 @@ func TestReaderUnprivileged(t *testing.T) {
 	if os.Geteuid() != 0 {
 		t.Skip("needs root, to become somebody else")
 	}
-	// Where somebody else comes to: not below a directory of ours alone.
-	dir, err := os.MkdirTemp("/tmp", "journal")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = os.RemoveAll(dir) })
-	if err := os.Chmod(dir, 0o755); err != nil { //nolint:gosec // the point of it
-		t.Fatal(err)
+	// Somebody else has to come to it.
+	dir := t.TempDir()
+	for d := dir; strings.Contains(d, t.Name()); d = filepath.Dir(d) {
+		if err := os.Chmod(d, 0o755); err != nil {
+			t.Fatal(err)
+		}
 	}
 	program := filepath.Join(dir, "test")
 	if out, err := exec.CommandContext(t.Context(), "cp", os.Args[0], program).CombinedOutput(); err != nil {

@@ -26,54 +26,39 @@ func TestRetention(t *testing.T) {
 		j.Hold(Holding{Prefix: numbered(2 * i), Holder: "new", Source: "dhcp"})
 	}
 	flush(t, j)
-	count := func() string {
-		var held, history int
+	// Whatever a test looks at happens in one go, so that the writer's own steps do
+	// not come in between.
+	look := func(pass time.Duration, steps int) (rows string) {
 		do(t, j, func(w *writer) error {
-			return w.store.conn.QueryRowContext(t.Context(), "SELECT (SELECT count(*) FROM held), (SELECT count(*) FROM history)").Scan(&held, &history)
+			now.set(now.Now().Add(pass))
+			w.steady.since, w.steady.at = w.steady.since.Add(-pass), w.steady.at.Add(pass)
+			for range steps {
+				w.step()
+			}
+			var held, history int
+			err := w.store.conn.QueryRowContext(t.Context(), "SELECT (SELECT count(*) FROM held), (SELECT count(*) FROM history)").Scan(&held, &history)
+			rows = fmt.Sprint(held, " ", history)
+			return err
 		})
-		return fmt.Sprint(held, " ", history)
+		return rows
 	}
-	step := func() {
-		do(t, j, func(w *writer) error { w.step(); return nil })
-	}
-	pass := func(d time.Duration) {
-		now.set(now.Now().Add(d))
-		do(t, j, func(w *writer) error {
-			w.steady.since = w.steady.since.Add(-d)
-			w.steady.at = w.steady.at.Add(d)
-			return nil
-		})
-	}
-	step()
-	before := count()
+	before := look(0, 1)
 	// A clock that jumps forgets nothing, for as long as it takes to find out.
-	now.set(at(1000))
-	for range 10 {
-		step()
+	for _, when := range []time.Time{at(1000), at(1.5)} {
+		now.set(when)
+		if got := look(0, 10); got != before {
+			t.Error("after a jump", got)
+		}
 	}
-	now.set(at(1.5))
-	for range 10 {
-		step()
-	}
-	if got := count(); got != before {
-		t.Error(got)
-	}
-	pass(23 * time.Hour) // 24.5: what nobody has confirmed since 0.5 goes
-	step()
-	if got, want := count(), fmt.Sprint(n-chunk/2, " ", n/2); got != want {
+	// 24.5: what nobody has confirmed since 0.5 goes.
+	if got, want := look(23*time.Hour, 1), fmt.Sprint(n-chunk/2, " ", n/2); got != want {
 		t.Error("the first step", got, want)
 	}
-	for range 10 {
-		step()
-	}
-	if got, want := count(), fmt.Sprint(n/2, " ", n/2); got != want {
+	if got, want := look(0, 10), fmt.Sprint(n/2, " ", n/2); got != want {
 		t.Error("those held", got, want)
 	}
-	pass(time.Hour) // 25.5: what was over at 1 goes
-	for range 10 {
-		step()
-	}
-	if got, want := count(), "0 0"; got != want {
+	// 25.5: what was over at 1 goes.
+	if got, want := look(time.Hour, 10), "0 0"; got != want {
 		t.Error("all", got, want)
 	}
 	if h := j.Health(); h.Err != nil {

@@ -24,7 +24,7 @@ func filled(t *testing.T) Options {
 	t.Helper()
 	opts := options(t)
 	j := open(t, opts)
-	for i := range 5000 {
+	for i := range 2000 {
 		j.Hold(Holding{Prefix: numbered(i), Holder: fmt.Sprint("holder", i), Source: "dhcp", From: at(1)})
 	}
 	flush(t, j)
@@ -34,63 +34,62 @@ func filled(t *testing.T) Options {
 	return opts
 }
 
-func execute(t *testing.T, path, statement string) {
-	t.Helper()
+// execute runs a statement on any database.
+func execute(path, statement string) error {
 	db, err := sql.Open("sqlite", location(path, ""))
 	if err != nil {
-		t.Fatal(err)
+		return err
 	}
 	defer db.Close()
-	if _, err := db.ExecContext(t.Context(), statement); err != nil {
-		t.Fatal(err)
-	}
+	_, err = db.ExecContext(context.Background(), statement)
+	return err
 }
 
 // overwrite puts octets into a file.
-func overwrite(t *testing.T, path string, at int64, octets []byte) {
-	t.Helper()
+func overwrite(path string, at int64, octets []byte) error {
 	f, err := os.OpenFile(path, os.O_WRONLY, 0)
 	if err != nil {
-		t.Fatal(err)
+		return err
 	}
 	defer f.Close()
-	if _, err := f.WriteAt(octets, at); err != nil {
-		t.Fatal(err)
-	}
+	_, err = f.WriteAt(octets, at)
+	return err
 }
+
+func write(path, text string) error { return os.WriteFile(path, []byte(text), 0o600) }
 
 // TestOpenRefused has what Open does not touch.
 func TestOpenRefused(t *testing.T) {
 	t.Parallel()
 	for name, test := range map[string]struct {
-		make func(t *testing.T, path string) (other string)
+		in   string // beside DIR/journal.db, where that is not the one
+		make func(path string) error
 		want string
 		is   error
 	}{
 		"no directory": {
-			make: func(_ *testing.T, path string) string { return filepath.Dir(path) + "/no/journal.db" },
+			in:   "no/journal.db",
 			want: "journal DIR/no/journal.db: no such file or directory: mkdir -p DIR/no", is: os.ErrNotExist,
 		},
 		"a directory": {
-			make: func(_ *testing.T, path string) string { return filepath.Dir(path) },
+			in:   ".",
 			want: "journal DIR: is a directory: set journal.path to a file in it",
 		},
 		"a text": {
-			make: func(t *testing.T, path string) string { return write(t, path, "root:x:0:0\n") },
+			make: func(path string) error { return write(path, "root:x:0:0\n") },
 			want: "journal DIR/journal.db: no journal of op25b: set journal.path to another file, or: mv DIR/journal.db DIR/journal.db.old", is: ErrForeign,
 		},
 		"a long text": {
-			make: func(t *testing.T, path string) string { return write(t, path, strings.Repeat("root:x:0:0\n", 1000)) },
+			make: func(path string) error { return write(path, strings.Repeat("root:x:0:0\n", 1000)) },
 			want: "journal DIR/journal.db: no journal of op25b: set journal.path to another file, or: mv DIR/journal.db DIR/journal.db.old", is: ErrForeign,
 		},
 		"another program's database": {
-			make: func(t *testing.T, path string) string { execute(t, path, "CREATE TABLE t (a)"); return path },
+			make: func(path string) error { return execute(path, "CREATE TABLE t (a)") },
 			want: "journal DIR/journal.db: no journal of op25b, but another program's database: set journal.path to another file, or: mv DIR/journal.db DIR/journal.db.old", is: ErrForeign,
 		},
 		"a newer schema": {
-			make: func(t *testing.T, path string) string {
-				execute(t, path, fmt.Sprintf("CREATE TABLE t (a); PRAGMA application_id=%d; PRAGMA user_version=99", applicationID))
-				return path
+			make: func(path string) error {
+				return execute(path, fmt.Sprintf("CREATE TABLE t (a); PRAGMA application_id=%d; PRAGMA user_version=99", applicationID))
 			},
 			want: "journal DIR/journal.db: written by a newer op25b: its schema is 99, and this one knows 1: set journal.path to another file, or: mv DIR/journal.db DIR/journal.db.old", is: ErrNewer,
 		},
@@ -99,7 +98,14 @@ func TestOpenRefused(t *testing.T) {
 			t.Parallel()
 			opts := options(t)
 			dir := filepath.Dir(opts.Path)
-			opts.Path = test.make(t, opts.Path)
+			if test.in != "" {
+				opts.Path = filepath.Join(dir, test.in)
+			}
+			if test.make != nil {
+				if err := test.make(opts.Path); err != nil {
+					t.Fatal(err)
+				}
+			}
 			before, _ := os.ReadFile(opts.Path)
 			_, err := Open(opts)
 			if err == nil {
@@ -119,14 +125,6 @@ func TestOpenRefused(t *testing.T) {
 			}
 		})
 	}
-}
-
-func write(t *testing.T, path, text string) string {
-	t.Helper()
-	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	return path
 }
 
 func TestOptions(t *testing.T) {
@@ -152,19 +150,19 @@ func TestOptions(t *testing.T) {
 func TestDamaged(t *testing.T) {
 	t.Parallel()
 	noise := bytes.Repeat([]byte{0x55, 0xaa, 0x13}, 3000)
-	for name, damage := range map[string]func(t *testing.T, path string){
-		"the beginning is noise": func(t *testing.T, path string) { overwrite(t, path, 0, noise[:60]) },
-		"the beginning is zeros": func(t *testing.T, path string) { overwrite(t, path, 0, make([]byte, 4096)) },
-		"the first page is noise": func(t *testing.T, path string) {
-			overwrite(t, path, 100, noise[:3000])
+	for name, damage := range map[string]func(path string) error{
+		"the beginning is noise": func(path string) error { return overwrite(path, 0, noise[:60]) },
+		"the beginning is zeros": func(path string) error { return overwrite(path, 0, make([]byte, 4096)) },
+		"the first page is noise": func(path string) error {
+			return overwrite(path, 100, noise[:3000])
 		},
-		"half of it is missing": func(t *testing.T, path string) { _ = os.Truncate(path, size(path)/2/4096*4096) },
-		"20 octets are left":    func(t *testing.T, path string) { _ = os.Truncate(path, 20) },
-		"zeros everywhere": func(t *testing.T, path string) {
-			overwrite(t, path, 0, make([]byte, size(path)))
+		"half of it is missing": func(path string) error { return os.Truncate(path, size(path)/2/4096*4096) },
+		"20 octets are left":    func(path string) error { return os.Truncate(path, 20) },
+		"zeros everywhere": func(path string) error {
+			return overwrite(path, 0, make([]byte, size(path)))
 		},
-		"all but the beginning is noise": func(t *testing.T, path string) {
-			overwrite(t, path, 4096, bytes.Repeat(noise, int(size(path)-4096)/len(noise)))
+		"all but the beginning is noise": func(path string) error {
+			return overwrite(path, 4096, bytes.Repeat(noise, int(size(path)-4096)/len(noise)))
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -172,10 +170,12 @@ func TestDamaged(t *testing.T) {
 			opts := filled(t)
 			core, logs := observer.New(zapcore.InfoLevel)
 			opts.Log = zap.New(core)
-			damage(t, opts.Path)
+			if err := damage(opts.Path); err != nil {
+				t.Fatal(err)
+			}
 			j := open(t, opts)
 			// Some are found out only where they hurt.
-			for i := range 5000 {
+			for i := range 2000 {
 				j.Hold(Holding{Prefix: numbered(i), Holder: fmt.Sprint("other", i), Source: "dhcp", From: at(2)})
 			}
 			flush(t, j)
@@ -205,12 +205,16 @@ func TestDamagedAgain(t *testing.T) {
 	opts.Now = now.Now
 	for range mostSetAside {
 		now.set(now.Now().Add(time.Second))
-		write(t, opts.Path, "SQLite format 3")
+		if err := write(opts.Path, "SQLite format 3"); err != nil {
+			t.Fatal(err)
+		}
 		if err := open(t, opts).Close(); err != nil {
 			t.Fatal(err)
 		}
 	}
-	write(t, opts.Path, "SQLite format 3")
+	if err := write(opts.Path, "SQLite format 3"); err != nil {
+		t.Fatal(err)
+	}
 	if _, err := Open(opts); err == nil || !strings.Contains(err.Error(), "rm "+opts.Path+".damaged-*") {
 		t.Error(err)
 	}
