@@ -12,6 +12,9 @@ type ReloadOptions struct {
 	// Force puts a policy in force that would be refused for what it changes,
 	// such as one without any dynamic prefix. It does not excuse mistakes.
 	Force bool `json:"force"`
+	// AcceptClock has the rollout go by the machine's clock as it is, even if that was
+	// put back behind what has begun.
+	AcceptClock bool `json:"accept_clock"`
 }
 
 // ReloadResult is a policy that came into force.

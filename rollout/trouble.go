@@ -42,7 +42,7 @@ func (c *Clock) Trouble() error {
 	if !c.believed.Add(c.mono).After(c.wall.Add(tolerance)) {
 		t.Effect = "nothing begins or ends until the clock has got there"
 	}
-	t.Fix = "set the clock; if it is right and the rollout is ahead, accept the clock as it is"
+	t.Fix = "set the clock; if it is right and the rollout is ahead, type: op25b reload --accept-clock"
 	return t
 }
 

@@ -111,9 +111,7 @@ func openGateway(path string, rules *rulebook, log *zap.Logger, level zap.Atomic
 // begin starts what a gateway does beside moving packets.
 func (g *gateway) begin(u *update) {
 	g.remember(u, g.loaded, []string{"op25b starts"})
-	if err := g.history.follow(g.rules.cfg.Leases); err != nil {
-		g.log.Error("nobody will know who has an address", zap.Error(err))
-	}
+	g.history.follow(g.rules.cfg.Leases)
 }
 
 // succeed has the predecessor let go, if there is one.

@@ -47,20 +47,15 @@ func openHistory(cfg *config.Config, log *zap.Logger) (*history, error) {
 }
 
 // follow listens to the lease sources until the history is closed.
-func (h *history) follow(sources []config.LeaseSource) error {
+func (h *history) follow(sources []config.LeaseSource) {
 	var all []lease.Source
 	for _, s := range sources {
-		source, err := leaseSource(s)
-		if err != nil {
-			return err
-		}
 		h.kinds[s.Name] = s.Kind
-		all = append(all, source)
+		all = append(all, leaseSource{s})
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	h.stop = cancel
-	h.running.Go(func() { h.book.Run(ctx, all...) })
-	return nil
+	h.running.Go(func() { _ = h.book.Run(ctx, all...) }) // it ends with ctx
 }
 
 // close writes what is left.

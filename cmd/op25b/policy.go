@@ -43,6 +43,9 @@ func (g *gateway) Reload(ctx context.Context, opts control.ReloadOptions) (contr
 	notify(g.log, "RELOADING=1\n"+daemon.SdNotifyMonotonicUsec())
 	defer notify(g.log, daemon.SdNotifyReady)
 	begun := time.Now()
+	if opts.AcceptClock {
+		g.acceptClock(ctx)
+	}
 	u, err := g.prepareWithin(ctx)
 	var changes []string
 	if err == nil {

@@ -65,6 +65,7 @@ Exit codes: 0 in force, 1 failed, 2 refused (the old policy stays in force),
 	}
 	gateway.add(cmd)
 	jsonFlag(cmd, &asJSON)
+	cmd.Flags().BoolVar(&opts.AcceptClock, "accept-clock", false, "let the rollout go by the machine's clock, even if that was put back")
 	cmd.Flags().BoolVar(&opts.Force, "force", false, "also what would be refused for how much it changes")
 	return cmd
 }

@@ -5,6 +5,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"op25b/control"
@@ -59,8 +60,9 @@ func (h *history) report(s *control.Status) {
 		return
 	}
 	for _, source := range h.book.Health() {
+		name, _, _ := strings.Cut(source.Source, "/") // an access server has its own
 		l := control.LeaseStatus{
-			Name: source.Source, Kind: string(h.kinds[source.Source]), Leases: source.Leases,
+			Name: source.Source, Kind: string(h.kinds[name]), Leases: source.Leases,
 			LastSuccess: source.LastSuccess, BadLines: source.BadLines,
 		}
 		if source.Err != nil {

@@ -3,6 +3,7 @@
 package main
 
 import (
+	"context"
 	"time"
 
 	"go.uber.org/zap"
@@ -84,6 +85,20 @@ func (g *gateway) switchTo(u *update, from, now time.Time) error {
 		zap.Int("generation", g.generation), zap.Strings("changes", changes))
 	g.remember(u, u.at, what)
 	return nil
+}
+
+// acceptClock has the rollout go by the machine's clock, backwards too. What is in force
+// then is for the reload that asks for it to say. g.changing is held.
+func (g *gateway) acceptClock(ctx context.Context) {
+	before := g.clock.Mark()
+	now := g.clock.Reset()
+	g.log.Warn("the rollout goes by the machine's clock, as it was told to", zap.Time("before", before), zap.Time("now", now))
+	if g.history == nil || g.history.journal == nil {
+		return
+	}
+	if err := g.history.journal.ResetMark(ctx, now); err != nil {
+		g.log.Warn("the journal does not know that the clock was accepted", zap.Error(err))
+	}
 }
 
 // remember has the journal keep a policy that is in force from some time on.
