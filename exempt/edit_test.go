@@ -87,6 +87,8 @@ func TestAdd(t *testing.T) {
 		"none, no end":             {"exemptions: []", "exemptions:\n" + strings.TrimSuffix(indented(2, " "), "\n")},
 		"none, with a remark":      {"exemptions: [ # none\n]\n", "exemptions: [ # none\n" + braces + "]\n"},
 		"braces":                   {"{}\n", "{exemptions: [" + braces + "]}\n"},
+		"braces and a heading":     {"{exemptions}\n", "{exemptions: [" + braces + "]}\n"},
+		"braces and no value":      {"{ exemptions : }\n", "{ exemptions : [" + braces + "] }\n"},
 		"braces and none":          {"{exemptions: []}\n", "{exemptions: [" + braces + "]}\n"},
 		"braces and one":           {"{exemptions: [" + a + "]}\n", "{exemptions: [" + a + ", " + braces + "]}\n"},
 		"in brackets":              {"exemptions: [" + a + ", " + b + "] # end\n", "exemptions: [" + a + ", " + b + ", " + braces + "] # end\n"},
@@ -246,7 +248,7 @@ func TestEditRefused(t *testing.T) {
 	}{
 		"twice":         {good, func(path string) error { return Add(path, newcomer()) }, "192.0.2.9/32 is exempt at FILE:2 already"},
 		"no reason":     {good, add(func(e *Exemption) { e.Reason = "" }), "reason is empty: write some text"},
-		"two lines":     {good, add(func(e *Exemption) { e.Ticket = "a\nb" }), "ticket has several lines, or a tab: write one line; after >- it may be folded"},
+		"two lines":     {good, add(func(e *Exemption) { e.Ticket = "a\nb" }), "ticket has several lines, or a tab: write one line; after > it may be folded"},
 		"no end":        {good, add(func(e *Exemption) { e.Until = time.Time{} }), "until is missing: an exemption ends at some time"},
 		"far end":       {good, add(func(e *Exemption) { e.Until = time.Date(10000, 1, 1, 0, 0, 0, 0, time.UTC) }), `"10000-01-01T00:00:00Z" is no time: ` + momentFix},
 		"no prefix":     {good, add(func(e *Exemption) { e.Prefix = netip.Prefix{} }), "is no prefix: write one such as 192.0.2.1/32"},

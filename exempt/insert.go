@@ -19,6 +19,8 @@ func (d *document) with(e *Exemption) []byte {
 	case d.list == nil && len(d.root.Content) == 0: // {}
 		at := t.closing(t.start(d.root) + 1)
 		return t.replaced(splice{at, at, heading + ": [{" + inBraces + "}]"})
+	case d.list == nil && d.root.Style&yaml.FlowStyle != 0: // {exemptions: }
+		return t.replaced(t.intoHeading(d.root.Content[0], "[{"+inBraces+"}]"))
 	case d.list == nil:
 		indent := d.root.Column - 1
 		line := t.below(d.root.Content[0].Line-1, indent)
@@ -29,6 +31,15 @@ func (d *document) with(e *Exemption) []byte {
 		return t.replaced(t.intoEmpty(d, e)...)
 	}
 	return t.replaced(t.intoBrackets(d.list, "{"+inBraces+"}")...)
+}
+
+// intoHeading gives the heading of a group in braces a value.
+func (t *text) intoHeading(key *yaml.Node, value string) splice {
+	at := t.end(key, 0)
+	if colon := t.skip(at); colon < len(t.data) && t.data[colon] == ':' {
+		return splice{colon + 1, colon + 1, " " + value}
+	}
+	return splice{at, at, ": " + value}
 }
 
 // dashed returns an exemption as lines after a dash; gap is from the dash to the

@@ -80,7 +80,7 @@ func TestLoadBad(t *testing.T) {
 		"no value":        {item("ticket: , prefix: 192.0.2.1" + rest[:len(rest)-1]), "FILE:2: exemptions[0].ticket: has no value: write one, or remove the line"},
 		"many values":     {item("ticket: [a, b], prefix: 192.0.2.1" + rest[:len(rest)-1]), "FILE:2: exemptions[0].ticket: is a list where one value belongs: write one value"},
 		"empty text":      {item(`ticket: " ", prefix: 192.0.2.1` + rest[:len(rest)-1]), "FILE:2: exemptions[0].ticket: is empty: write some text"},
-		"several lines":   {"exemptions:\n- prefix: 192.0.2.1\n  until: 2027-01-01T00:00:00Z\n  reason: |\n    a\n", "FILE:4: exemptions[0].reason: has several lines, or a tab: write one line; after >- it may be folded"},
+		"several lines":   {"exemptions:\n- prefix: 192.0.2.1\n  until: 2027-01-01T00:00:00Z\n  reason: |\n    a\n    b\n", "FILE:4: exemptions[0].reason: has several lines, or a tab: write one line; after > it may be folded"},
 		"escape":          {item(`ticket: "\e[1m", prefix: 192.0.2.1` + rest[:len(rest)-1]), "FILE:2: exemptions[0].ticket: has a control character: write plain text"},
 		"no prefix":       {prefix("example.net"), `FILE:2: exemptions[0].prefix: "example.net" is neither an IP address nor a prefix: write one such as 192.0.2.1, 192.0.2.0/28 or 2001:db8:a::/56`},
 		"zone":            {prefix("fe80::1%eth0"), `FILE:2: exemptions[0].prefix: "fe80::1%eth0" is neither an IP address nor a prefix: write one such as 192.0.2.1, 192.0.2.0/28 or 2001:db8:a::/56`},

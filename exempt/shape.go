@@ -82,7 +82,8 @@ func read[T any](d *document, values map[string]*yaml.Node, path, key string, pa
 		d.report(n.Line, path, "is "+describe(n)+" where one value belongs", "write one value")
 		return
 	}
-	value, err := parse(n.Value) // as it is written, whatever YAML takes it for
+	// As it is written, whatever YAML takes it for; > and | add the last line's end.
+	value, err := parse(strings.TrimRight(n.Value, "\n"))
 	if m, ok := errors.AsType[*mistake](err); ok {
 		d.report(n.Line, path, m.what, m.fix)
 	}
@@ -145,7 +146,7 @@ func parseText(text string) (string, error) {
 	case !ok:
 		return "", &mistake{what, "write plain text"}
 	case strings.ContainsAny(text, "\n\t"):
-		return "", &mistake{"has several lines, or a tab", "write one line; after >- it may be folded"}
+		return "", &mistake{"has several lines, or a tab", "write one line; after > it may be folded"}
 	case strings.TrimSpace(text) == "":
 		return "", &mistake{"is empty", "write some text"}
 	}

@@ -77,7 +77,7 @@ func (a *author) fields(i int, braces bool) []string {
 	times := []string{"2027-03-31 00:00 Asia/Tokyo", "2027-03-31T00:00:00+09:00"}
 	fields := []string{"prefix: " + prefix, "reason: " + reason, "until: " + style(times[a.IntN(len(times))]), "ticket: " + style("CS-1")}[:3+a.IntN(2)]
 	if !braces && a.IntN(3) == 0 {
-		fields[1] = "reason:" + []string{" >-<# a word<", " >2-<# a word<", " |-<"}[a.IntN(3)]
+		fields[1] = "reason:" + []string{" >-<# a word<", " >2<# a word<", " |-<", " |<"}[a.IntN(4)]
 	}
 	a.Shuffle(len(fields), func(i, j int) { fields[i], fields[j] = fields[j], fields[i] })
 	return fields
