@@ -122,7 +122,7 @@ func (s *scope) partly() bool { return !s.whole() && len(s.rules) > 0 && s.rules
 func (s *scope) equal(other *scope) bool {
 	return s.bounded == other.bounded && s.delegation == other.delegation &&
 		slices.EqualFunc(s.rules, other.rules, func(a, b rule) bool {
-			return a.mode == b.mode && a.share == b.share && (a.destinations == nil) == (b.destinations == nil) &&
+			return a.mode == b.mode && a.share == b.share &&
 				slices.EqualFunc(a.destinations, b.destinations, func(a, b *table) bool {
 					return slices.EqualFunc(a.prefixes, b.prefixes, func(a, b entry) bool { return a.prefix == b.prefix })
 				})
@@ -140,9 +140,7 @@ func compileDestinations(all []Destinations) (groups, []error) {
 			errs = append(errs, fmt.Errorf("compile destinations %q: there is a group of this name already", d.Name))
 		}
 		t, err := compileTable("destinations", []string{d.Name}, [][]netip.Prefix{d.Prefixes})
-		if err != nil {
-			errs = append(errs, err)
-		}
+		errs = append(errs, err)
 		g[d.Name] = &t
 	}
 	return g, errs

@@ -46,11 +46,10 @@ func mix(x uint64) uint64 {
 	return x ^ x>>31
 }
 
-// holder returns the first address of what is delegated to the subscriber at a.
+// holder returns the first address of what is delegated to the subscriber at a. One
+// of IPv4 stays what it is: all of it is in the bits that are kept.
 func (s *scope) holder(a address) address {
-	if a.family == family6 {
-		a.key = a.first(128 - s.delegation)
-	}
+	a.key = a.first(128 - s.delegation)
 	return a
 }
 

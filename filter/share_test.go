@@ -112,6 +112,22 @@ func TestSharesGrow(t *testing.T) {
 	}
 }
 
+// TestShareEnds has the subscriber at place 2, who is taken in by the share of 3.
+func TestShareEnds(t *testing.T) {
+	t.Parallel()
+	for share, want := range map[uint16]filter.Verdict{
+		2: {Action: filter.Forward, Reason: filter.ReasonNotInForce},
+		3: {Action: filter.Reset, Reason: filter.ReasonBlockedPort},
+	} {
+		s := plain()
+		s.Pools[0].Scheduled, s.Pools[0].Rules = true, []filter.Rule{{Share: share}}
+		pkt := filter.Probe(netip.MustParseAddrPort("100.64.2.246:1"), netip.MustParseAddrPort("203.0.113.25:25"))
+		if got := compile(t, s).Decide(filter.Outbound, pkt, filter.ChecksumUnknown); got != want {
+			t.Errorf("share %d: %s %s, want %s %s", share, got.Action, got.Reason, want.Action, want.Reason)
+		}
+	}
+}
+
 // TestDelegation asks for subscribers at both ends of what is delegated to them.
 func TestDelegation(t *testing.T) {
 	t.Parallel()

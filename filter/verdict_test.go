@@ -65,6 +65,9 @@ func TestNamesAreKept(t *testing.T) {
 		filter.Reset.String():                   "reset",
 		filter.Prohibited.String():              "prohibited",
 		filter.Local.String():                   "local",
+		filter.Monitored.String():               "monitored",
+		filter.ReasonExempt.String():            "exempt",
+		filter.ReasonNotInForce.String():        "not_in_force",
 		filter.ReasonBlockedPort.String():       "blocked_port",
 		filter.ReasonInboundSourcePort.String(): "inbound_source_port",
 		filter.NumReasons.String():              "unknown",
@@ -124,6 +127,9 @@ func TestSourceValidated(t *testing.T) {
 	for _, r := range []filter.Reason{filter.ReasonMalformed, filter.ReasonSourceRoute} {
 		if (filter.Verdict{Reason: r}).SourceValidated() {
 			t.Errorf("%s: the source was validated before it was looked at", r)
+		}
+		if !(filter.Verdict{Action: filter.Monitored, Reason: r}).SourceValidated() {
+			t.Errorf("%s: a subscriber who is monitored is not validated", r)
 		}
 	}
 }
