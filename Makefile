@@ -8,7 +8,8 @@ PLOTS    ?= bin/bench
 
 # What judges and answers packets: every condition there has to earn its place.
 GUARD := $(addprefix filter/, policy.go packet.go chain.go fragment.go encapsulation.go \
-	checksum.go transport.go address.go key.go table.go ranges.go compile.go) \
+	checksum.go transport.go address.go key.go table.go ranges.go compile.go rule.go share.go \
+	exemption.go) \
 	$(addprefix stack/, answer.go frame.go hop.go limit.go forward.go)
 
 .PHONY: build demo test soak bench bench-quick fuzz branches mutate lint release reproducible vulncheck install deps deps-demo clean help
@@ -46,6 +47,7 @@ fuzz: ## fuzz each target for FUZZTIME
 
 soak: deps build ## the long versions of what test does briefly (two hours)
 	OP25B_FRAGMENT_SEQUENCES=1000000 OP25B_ORACLE_PACKETS=10000000 go test -count=1 -timeout 2h ./filter
+	OP25B_MONTH_WHOLE=1 go test -count=1 -run '^TestMonth$$' ./cmd/op25b
 	OP25B_SUCCESSIONS=100 OP25B_RELOADS=1000 OP25B_KILLS=100 OP25B_HANGS=20 \
 	OP25B_SOURCES=10000000 OP25B_SOURCE_RATE=16667 OP25B_SOAK_SECONDS=3600 \
 		go test -count=1 -timeout 4h -v -run '^Test(Succession|Killed.*|Hangs|ManySources|Soak)$$' ./e2e

@@ -107,6 +107,9 @@ func commonGaps() []string {
 			"(without an answer, and not towards relays), but may send everything else. Use the router's reverse-path check.",
 		"Answers are not limited per subscriber or in total, beyond what the router does by itself.",
 		"Tunnels are not looked into (policy.inspect_tunnels).",
+		"Pools that are refused only in part at the moment (a phase for some destinations or a share) are not refused here, and " +
+			"nothing begins or ends by itself: export again at each phase.",
+		"A relay that is for some pools only is open to all.",
 		"Segments from a blocked port towards subscribers are not refused (policy.inbound_source_port).",
 		"Malformed, martian and source-routed packets are the router's own matter.",
 		"Nobody counts verdicts by reason or explains them; op25b explain answers for the file, not for these rules.",

@@ -65,9 +65,12 @@ func (s statsObject) MarshalLogObject(enc zapcore.ObjectEncoder) error {
 				for r := range filter.NumReasons {
 					var n uint64
 					for a := range filter.NumActions {
-						n += s.Verdicts[d][a][r]
+						if a != filter.Monitored {
+							n += s.Verdicts[d][a][r]
+						}
 					}
 					addNonZero(enc, r.String(), n)
+					addNonZero(enc, "monitored_"+r.String(), s.Verdicts[d][filter.Monitored][r])
 				}
 				return nil
 			}))

@@ -157,10 +157,14 @@ func changesOf(d filter.Diff) []string {
 	say(d.RemovedDynamic, "dynamic prefix is removed", "dynamic prefixes are removed")
 	say(d.RemovedStatic, "static prefix is removed", "static prefixes are removed")
 	say(d.Answered, "dynamic prefix gets another response", "dynamic prefixes get another response")
+	say(d.Rescheduled, "dynamic prefix is refused by other phases", "dynamic prefixes are refused by other phases")
+	say(d.AddedExempt, "prefix becomes exempt", "prefixes become exempt")
+	say(d.RemovedExempt, "prefix is exempt no more", "prefixes are exempt no more")
 	changes = append(changes, amounts(d.Refused, "can no longer reach blocked ports")...)
 	changes = append(changes, amounts(d.Freed, "can reach blocked ports")...)
 	say(d.AddedRelays, "relay prefix is added", "relay prefixes are added")
 	say(d.RemovedRelays, "relay prefix is removed", "relay prefixes are removed")
+	say(d.ChangedRelays, "relay prefix is for other pools", "relay prefixes are for other pools")
 	for _, port := range d.AddedPorts {
 		changes = append(changes, fmt.Sprintf("port %d becomes blocked", port))
 	}
