@@ -15,6 +15,9 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+	"layeh.com/radius"
+	"layeh.com/radius/rfc2865"
+	"layeh.com/radius/rfc2866"
 )
 
 // many is how many leases the tests of size have: OP25B_LEASES=1000000 for what
@@ -142,6 +145,34 @@ func TestManyLeases(t *testing.T) {
 			}
 		})
 	}
+}
+
+// A million sessions by RADIUS accounting.
+func TestManySessions(t *testing.T) {
+	n := many(t)
+	told := 0
+	book := NewBook(Options{OnChange: func(Event) { told++ }, Now: func() time.Time { return dawn }})
+	server := newServer("bras/192.0.2.10")
+	addr := netip.MustParseAddr("10.0.0.0")
+	begun := processorTime(t)
+	for i := range n {
+		addr = addr.Next()
+		packet := radius.New(radius.CodeAccountingRequest, secret)
+		_ = rfc2866.AcctSessionID_SetString(packet, strconv.Itoa(i))
+		_ = rfc2865.UserName_SetString(packet, fmt.Sprintf("user-%d@example.net", i))
+		_ = rfc2865.FramedIPAddress_Set(packet, addr.AsSlice())
+		server.up(packet, dawn, book)
+	}
+	if book.Len() != n || told != n {
+		t.Errorf("%d leases, %d told of", book.Len(), told)
+	}
+	t.Logf("%d sessions: %s of processor, %.0f MiB resident at most", n, processorTime(t)-begun, residentMiB(t))
+	begun = processorTime(t)
+	server.restart(dawn, book)
+	if book.Len() != 0 {
+		t.Errorf("%d leases", book.Len())
+	}
+	t.Logf("all gone: %s of processor", processorTime(t)-begun)
 }
 
 // processorTime returns what the process has used of the processors.

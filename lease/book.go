@@ -3,6 +3,7 @@
 package lease
 
 import (
+	"fmt"
 	"net/netip"
 	"slices"
 	"strings"
@@ -151,7 +152,20 @@ func (b *Book) hold(l Lease, at time.Time) []Event {
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	return b.of(l.Source).hold(l, at, seconds(b.opts.Now()))
+	h := b.of(l.Source)
+	if h.len() >= mostLeases && h.get(placeOf(l.Prefix)) == nil {
+		name, _, _ := strings.Cut(l.Source, "/")
+		s := b.state(name)
+		s.bad++
+		s.problems = remember(s.problems, tooMany(l.Source))
+		return nil
+	}
+	return h.hold(l, at, seconds(b.opts.Now()))
+}
+
+// tooMany says that leases of a source are left out.
+func tooMany(source string) Problem {
+	return Problem{File: source, What: fmt.Sprintf("more than %d leases, the others are left out", mostLeases)}
 }
 
 // tidied returns a lease as it is kept, unless it has no prefix.
@@ -192,9 +206,6 @@ func (h *holdings) hold(l Lease, at time.Time, now uint32) []Event {
 	}
 	switch {
 	case r == nil:
-		if h.len() >= mostLeases {
-			return nil
-		}
 		return []Event{h.grant(key, l, at)}
 	case !h.heldBy(r, l):
 		over := h.end(key, l.Source, l.Start)

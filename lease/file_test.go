@@ -160,6 +160,43 @@ func TestDnsmasqUnsettled(t *testing.T) {
 	s.want(t, "08:00:00 granted a 192.0.2.1/32 52:54:00:00:00:01")
 }
 
+// dnsmasq empties its file and writes it anew; nobody loses a lease over what a
+// reader sees in between.
+func TestDnsmasqRewrites(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "leases")
+	if err := os.WriteFile(path, []byte(alice+bob), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	told := make(chan Event, 100)
+	b := NewBook(Options{OnChange: func(e Event) { told <- e }})
+	f := NewDnsmasq("a", path)
+	f.poll = time.Millisecond
+	runBook(t, b, f)
+	<-told
+	<-told
+	for range 4 {
+		file, err := os.OpenFile(path, os.O_WRONLY|os.O_TRUNC, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, piece := range []string{alice, bob[:15], bob[15:]} {
+			time.Sleep(settled / 20)
+			if _, err := file.WriteString(piece); err != nil {
+				t.Fatal(err)
+			}
+		}
+		file.Close()
+		time.Sleep(settled * 3 / 2)
+	}
+	if err := os.WriteFile(path, []byte(alice+bob+"0 52:54:00:00:00:03 192.0.2.3 carol *\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if e := <-told; e.Hostname != "carol" {
+		t.Errorf("%+v", e)
+	}
+}
+
 func TestOddFiles(t *testing.T) {
 	t.Parallel()
 	s := newShelf(t, NewISC)

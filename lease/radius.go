@@ -41,7 +41,7 @@ type RADIUS struct {
 	opts     RADIUSOptions
 	now      func() time.Time
 	listen   func() (net.PacketConn, error)
-	sessions *sessions
+	servers  map[netip.Addr]*server
 	answered *answered
 	heard    time.Time // when an access server last said something
 }
@@ -66,7 +66,7 @@ func NewRADIUS(opts RADIUSOptions) (*RADIUS, error) {
 	if opts.Silence == 0 {
 		opts.Silence = aDay
 	}
-	r := &RADIUS{opts: opts, now: time.Now, sessions: newSessions(), answered: newAnswered()}
+	r := &RADIUS{opts: opts, now: time.Now, servers: map[netip.Addr]*server{}, answered: newAnswered()}
 	r.listen = func() (net.PacketConn, error) {
 		return net.ListenUDP("udp", net.UDPAddrFromAddrPort(opts.Listen))
 	}
@@ -216,17 +216,21 @@ func answerTo(packet *radius.Packet) []byte {
 
 // take does what a request says.
 func (r *RADIUS) take(packet *radius.Packet, nas netip.Addr, bad func(what, fix string), to Sink) {
-	s := &server{nas: nas, source: r.opts.Name + "/" + nas.String(), sessions: r.sessions, to: to}
+	s := r.servers[nas]
+	if s == nil {
+		s = newServer(r.opts.Name + "/" + nas.String())
+		r.servers[nas] = s
+	}
 	at := happened(packet, r.now())
 	switch kind := rfc2866.AcctStatusType_Get(packet); kind {
 	case rfc2866.AcctStatusType_Value_Start, rfc2866.AcctStatusType_Value_InterimUpdate:
-		if !s.up(packet, at) {
+		if !s.up(packet, at, to) {
 			bad("a session without an Acct-Session-Id, or one too many", "let the access server send it (RFC 2866 section 5.5)")
 		}
 	case rfc2866.AcctStatusType_Value_Stop:
-		s.down(packet, at)
+		s.down(packet, at, to)
 	case rfc2866.AcctStatusType_Value_AccountingOn, rfc2866.AcctStatusType_Value_AccountingOff:
-		s.restart(at)
+		s.restart(at, to)
 	default:
 		// Tunnels and links, failed calls: answered, and nothing to us.
 	}
@@ -239,13 +243,8 @@ func happened(packet *radius.Packet, now time.Time) time.Time {
 	return now.Add(-min(delay, aDay))
 }
 
-// tidy ends the sessions of which nothing was heard for too long, as of the last
-// word.
 func (r *RADIUS) tidy(to Sink) {
-	r.sessions.tidy(r.now(), r.opts.Silence, func(id sessionID, s *session) {
-		source := r.opts.Name + "/" + id.nas.prefix().Addr().String()
-		for _, p := range s.prefixes() {
-			to.Lease(Event{Kind: Released, Lease: Lease{Prefix: p, Source: source, session: id.short()}, Time: moment(s.heard)})
-		}
-	})
+	for _, s := range r.servers {
+		s.tidy(r.now(), r.opts.Silence, to)
+	}
 }

@@ -196,7 +196,7 @@ func TestSilentSession(t *testing.T) {
 	b.after(time.Second)
 	b.source.tidy(b)
 	b.want(t, "08:00:00 released bras/192.0.2.10 100.64.0.1/32 alice")
-	if n := b.source.sessions.len(); n != 0 {
+	if n := b.source.servers[nas.Addr()].sessions.len(); n != 0 {
 		t.Errorf("%d sessions", n)
 	}
 	if b.source.heard = dawn; b.source.silence() != nil {

@@ -55,9 +55,11 @@ func (r *reading) Hold(l Lease) {
 			}
 		}
 	}
-	if r.news.len() < mostLeases {
-		r.news.set(key, l)
+	if r.news.len() >= mostLeases && r.news.get(key) == nil {
+		r.Bad(tooMany(r.source))
+		return
 	}
+	r.news.set(key, l)
 }
 
 // Gone says that a prefix is held by nobody.

@@ -17,21 +17,15 @@ import (
 	"layeh.com/radius/rfc6911"
 )
 
-// sessions are what access servers have said, by session: a stop need not repeat
+// sessions are what an access server has said, by session: a stop need not repeat
 // the addresses of its start.
-type sessions struct {
-	seed maphash.Seed
-	*table[sessionID, session]
-}
+type sessions = table[sessionID, session]
 
-// sessionID is an access server and the hash of its Acct-Session-Id.
-type sessionID struct {
-	nas  place
-	hash uint64
-}
+// sessionID is the hash of an Acct-Session-Id.
+type sessionID uint64
 
 // short tells the sessions of one prefix apart; it is never 0.
-func (id sessionID) short() uint32 { return uint32(id.hash>>32) | 1 }
+func (id sessionID) short() uint32 { return uint32(id>>32) | 1 }
 
 // session is what is known of one: at most one prefix of each kind, 0 bits and no
 // address for none.
@@ -42,16 +36,12 @@ type session struct {
 }
 
 const (
-	// mostSessions bounds the sessions of all access servers.
+	// mostSessions bounds the sessions of an access server.
 	mostSessions = 4_000_000
 	// late is for how long a session that has stopped is remembered: a start that
 	// comes after its stop must not bring it back.
 	late = 10 * time.Minute
 )
-
-func newSessions() *sessions {
-	return &sessions{seed: maphash.MakeSeed(), table: newTable[sessionID, session]()}
-}
 
 // prefixes returns what a session holds.
 func (s *session) prefixes() (held []netip.Prefix) {
@@ -63,40 +53,42 @@ func (s *session) prefixes() (held []netip.Prefix) {
 	return held
 }
 
-// tidy removes the sessions of which nothing was heard for too long, and tells of
-// them; and those that have stopped long enough ago.
-func (t *sessions) tidy(now time.Time, silence time.Duration, tell func(sessionID, *session)) {
-	for id, s := range t.all() {
-		quiet := now.Sub(moment(s.heard))
-		if s.over && quiet >= late {
-			t.remove(id)
-		}
-		if !s.over && quiet >= silence {
-			tell(id, s)
-			t.remove(id)
-		}
-	}
+// server is an access server that has said something.
+type server struct {
+	source   string // in leases
+	seed     maphash.Seed
+	sessions *sessions
 }
 
-// server is an access server that says something.
-type server struct {
-	nas      netip.Addr
-	source   string
-	sessions *sessions
-	to       Sink
+func newServer(source string) *server {
+	return &server{source: source, seed: maphash.MakeSeed(), sessions: newTable[sessionID, session]()}
+}
+
+// tidy ends the sessions of which nothing was heard for too long, as of the last
+// word, and forgets those that have stopped long enough ago.
+func (v *server) tidy(now time.Time, silence time.Duration, to Sink) {
+	for id, s := range v.sessions.all() {
+		quiet := now.Sub(moment(s.heard))
+		if s.over && quiet >= late {
+			v.sessions.remove(id)
+		}
+		if !s.over && quiet >= silence {
+			for _, p := range s.held {
+				v.release(id, p, moment(s.heard), to)
+			}
+			v.sessions.remove(id)
+		}
+	}
 }
 
 // id returns the session that a request is about; false: it does not say.
 func (v *server) id(packet *radius.Packet) (sessionID, bool) {
 	name := rfc2866.AcctSessionID_Get(packet)
-	return sessionID{
-		nas:  placeOf(netip.PrefixFrom(v.nas, v.nas.BitLen())),
-		hash: maphash.Bytes(v.sessions.seed, name),
-	}, len(name) > 0
+	return sessionID(maphash.Bytes(v.seed, name)), len(name) > 0
 }
 
 // up takes the news that a session is there.
-func (v *server) up(packet *radius.Packet, at time.Time) bool {
+func (v *server) up(packet *radius.Packet, at time.Time, to Sink) bool {
 	id, ok := v.id(packet)
 	if !ok || v.sessions.len() >= mostSessions {
 		return false
@@ -108,12 +100,12 @@ func (v *server) up(packet *radius.Packet, at time.Time) bool {
 	s.over, s.heard = false, max(s.heard, seconds(at))
 	for i, p := range prefixesOf(packet) {
 		if p.IsValid() && s.held[i] != placeOf(p) {
-			v.release(id, s.held[i], at)
+			v.release(id, s.held[i], at, to)
 			s.held[i] = placeOf(p)
 		}
 	}
 	for _, p := range s.prefixes() {
-		v.to.Lease(Event{Kind: Granted, Lease: Lease{
+		to.Lease(Event{Kind: Granted, Lease: Lease{
 			Prefix: p, Source: v.source, Holder: holderOf(packet), Start: began(packet, at), session: id.short(),
 		}, Time: at})
 	}
@@ -128,7 +120,7 @@ func began(packet *radius.Packet, at time.Time) time.Time {
 }
 
 // down takes the news that a session is over.
-func (v *server) down(packet *radius.Packet, at time.Time) {
+func (v *server) down(packet *radius.Packet, at time.Time, to Sink) {
 	id, ok := v.id(packet)
 	if !ok {
 		return
@@ -141,29 +133,24 @@ func (v *server) down(packet *radius.Packet, at time.Time) {
 		s, _ = v.sessions.put(id)
 	}
 	for _, p := range s.held {
-		v.release(id, p, at)
+		v.release(id, p, at, to)
 	}
 	*s = session{over: true, heard: seconds(at)}
 }
 
 // release says that a session does not have a prefix any more.
-func (v *server) release(id sessionID, p place, at time.Time) {
+func (v *server) release(id sessionID, p place, at time.Time, to Sink) {
 	if p == (place{}) {
 		return
 	}
-	v.to.Lease(Event{Kind: Released, Lease: Lease{Prefix: p.prefix(), Source: v.source, session: id.short()}, Time: at})
+	to.Lease(Event{Kind: Released, Lease: Lease{Prefix: p.prefix(), Source: v.source, session: id.short()}, Time: at})
 }
 
 // restart takes the news that an access server begins or ends accounting: nothing
 // that it has said before still holds.
-func (v *server) restart(at time.Time) {
-	nas := placeOf(netip.PrefixFrom(v.nas, v.nas.BitLen()))
-	for id := range v.sessions.all() {
-		if id.nas == nas {
-			v.sessions.remove(id)
-		}
-	}
-	v.to.Lease(Event{Kind: AllGone, Lease: Lease{Source: v.source}, Time: at})
+func (v *server) restart(at time.Time, to Sink) {
+	v.sessions = newTable[sessionID, session]()
+	to.Lease(Event{Kind: AllGone, Lease: Lease{Source: v.source}, Time: at})
 }
 
 // holderOf returns who is connected: the user, or else the line or MAC address that
