@@ -243,6 +243,7 @@ func happened(packet *radius.Packet, now time.Time) time.Time {
 	return now.Add(-min(delay, aDay))
 }
 
+// tidy ends what was not heard of for too long.
 func (r *RADIUS) tidy(to Sink) {
 	for _, s := range r.servers {
 		s.tidy(r.now(), r.opts.Silence, to)
