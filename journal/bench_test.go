@@ -17,15 +17,15 @@ import (
 )
 
 // setting is a number from the environment.
-func setting(b *testing.B, name string, otherwise int) int {
-	b.Helper()
+func setting(t testing.TB, name string, otherwise int) int {
+	t.Helper()
 	text := os.Getenv(name)
 	if text == "" {
 		return otherwise
 	}
 	n, err := strconv.Atoi(text)
 	if err != nil || n < 1 {
-		b.Fatalf("%s=%s: write a number above 0", name, text)
+		t.Fatalf("%s=%s: write a number above 0", name, text)
 	}
 	return n
 }
@@ -128,7 +128,7 @@ func BenchmarkMonth(b *testing.B) {
 				b.Fatal(found, err)
 			}
 		}
-		b.ReportMetric(float64((processorTime(b) - before).Microseconds())/float64(len(took)), "cpu-µs/op") // whatever else runs
+		b.ReportMetric(float64((processorTime(b)-before).Microseconds())/float64(len(took)), "cpu-µs/op") // whatever else runs
 		slices.Sort(took)
 		b.ReportMetric(float64(took[len(took)/2].Microseconds()), "µs/median")
 		b.ReportMetric(float64(took[len(took)*99/100].Microseconds()), "µs/p99")

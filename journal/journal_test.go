@@ -370,6 +370,33 @@ func TestMark(t *testing.T) {
 	}
 }
 
+func TestResetMark(t *testing.T) {
+	t.Parallel()
+	opts := options(t)
+	j := open(t, opts)
+	j.Mark(at(5))
+	flush(t, j)
+	if err := j.ResetMark(t.Context(), at(2)); err != nil || !j.LastMark().Equal(at(2)) {
+		t.Error(j.LastMark(), err)
+	}
+	again := open(t, opts)
+	if got := again.LastMark(); !got.Equal(at(2)) {
+		t.Error("not written at once", got)
+	}
+	again.Close()
+	// As high as it was before is written again.
+	j.Mark(at(5))
+	if err := j.Close(); err != nil {
+		t.Error(err)
+	}
+	if got := open(t, opts).LastMark(); !got.Equal(at(5)) {
+		t.Error(got)
+	}
+	if err := j.ResetMark(t.Context(), at(1)); !errors.Is(err, ErrClosed) {
+		t.Error(err)
+	}
+}
+
 // TestTwoWriters has a gateway and its successor write at once.
 func TestTwoWriters(t *testing.T) {
 	t.Parallel()

@@ -33,12 +33,16 @@ func (j *Journal) ResetMark(ctx context.Context, t time.Time) error {
 		if w.store == nil {
 			return j.problem()
 		}
-		return w.store.resetMark(ctx, t.UnixMilli())
+		if err := w.store.resetMark(ctx, t.UnixMilli()); err != nil {
+			return advise(j.opts.Path, err)
+		}
+		w.marked = t.UnixMilli()
+		return nil
 	})
 }
 
-// LastMark returns the highest mark since it was last reset, from before this process
-// too, to the millisecond; the zero time if there is none.
+// LastMark returns the highest mark since it was last reset, from before this
+// process too, to the millisecond; the zero time if there is none.
 func (j *Journal) LastMark() time.Time {
 	ms := j.mark.Load()
 	if ms == 0 {

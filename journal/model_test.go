@@ -94,7 +94,7 @@ func later(a, b time.Time) time.Time {
 	return a
 }
 
-// program is a series of choices, from a fuzzer or dice.
+// program is a series of choices.
 type program struct{ octets []byte }
 
 func (p *program) more() bool { return len(p.octets) > 0 }
@@ -127,14 +127,12 @@ func (p *program) addr() netip.Addr {
 	return netip.AddrFrom16(a)
 }
 
-// run does the program to a journal and to the model, and compares what they say.
-func (p *program) run(t *testing.T) {
+// run does the program to an empty journal and to the model, and compares what
+// they say.
+func (p *program) run(t *testing.T, j *Journal, now *clock) {
 	t.Helper()
 	const start, span = 500, 200
-	opts := options(t)
-	now := &clock{now: at(start)}
-	opts.Now = now.Now
-	j := open(t, opts)
+	now.set(at(start))
 	m, edge := &model{}, time.Time{}
 	for p.more() {
 		// Mostly forward, sometimes back.
@@ -170,7 +168,7 @@ func (p *program) run(t *testing.T) {
 		}
 	}
 	flush(t, j)
-	for hours := range span {
+	for hours := 0; hours < span; hours += 4 {
 		p.compare(t, j, m, at(start+float64(hours)))
 	}
 	if h := j.Health(); h.Lost != 0 || h.Err != nil {
@@ -199,22 +197,21 @@ func dice(seed uint64, n int) *program {
 	return &program{octets}
 }
 
+// TestModel throws dice. It is no fuzz target: the coverage of a database with a
+// goroutine of its own differs from run to run, and tells a fuzzer nothing.
+// Settings: OP25B_JOURNAL_MODELS (6), how many series.
 func TestModel(t *testing.T) {
 	t.Parallel()
-	for seed := range uint64(6) {
+	for seed := range setting(t, "OP25B_JOURNAL_MODELS", 6) {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {
 			t.Parallel()
-			dice(seed, 4000).run(t)
+			opts, now := options(t), &clock{}
+			opts.Now = now.Now
+			j := open(t, opts)
+			dice(uint64(seed), 4000).run(t, j, now)
+			if err := j.Close(); err != nil {
+				t.Error(err)
+			}
 		})
 	}
-}
-
-// FuzzModel is TestModel with the fuzzer's choices.
-func FuzzModel(f *testing.F) {
-	for seed := range uint64(3) {
-		f.Add(dice(seed, 200).octets)
-	}
-	f.Fuzz(func(t *testing.T, octets []byte) {
-		(&program{octets[:min(len(octets), 1000)]}).run(t)
-	})
 }
