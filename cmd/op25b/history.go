@@ -5,7 +5,6 @@ package main
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"net/netip"
 	"strings"
@@ -28,13 +27,20 @@ type history struct {
 	book    *lease.Book
 	kinds   map[string]config.LeaseKind // of the sources, by name
 
+	ctx     context.Context //nolint:containedctx // that of what runs, for those whom it calls
 	stop    context.CancelFunc
 	running sync.WaitGroup
+	told    int // changes of leases; of the book alone
 }
+
+// breath is after how many changes of leases the journal is waited for: a source that
+// begins with a million of them would overrun it.
+const breath = 100_000
 
 // openHistory begins to keep one. What does not work is told by its health.
 func openHistory(cfg *config.Config, log *zap.Logger) (*history, error) {
-	h := &history{path: cfg.Journal.Path, kinds: map[string]config.LeaseKind{}, stop: func() {}}
+	h := &history{path: cfg.Journal.Path, kinds: map[string]config.LeaseKind{}}
+	h.ctx, h.stop = context.WithCancel(context.Background())
 	if cfg.Journal.Path != "" {
 		j, err := journal.Start(journal.Options{Path: cfg.Journal.Path, Retention: time.Duration(cfg.Journal.Retention), Log: log.Named("journal")})
 		if err != nil {
@@ -53,9 +59,7 @@ func (h *history) follow(sources []config.LeaseSource) {
 		h.kinds[s.Name] = s.Kind
 		all = append(all, leaseSource{s})
 	}
-	ctx, cancel := context.WithCancel(context.Background())
-	h.stop = cancel
-	h.running.Go(func() { _ = h.book.Run(ctx, all...) }) // it ends with ctx
+	h.running.Go(func() { _ = h.book.Run(h.ctx, all...) }) // it ends with the context
 }
 
 // close writes what is left.
@@ -85,6 +89,9 @@ func (h *history) leaseChanged(e lease.Event) {
 		h.journal.Release(e.Prefix, e.Source, e.Time)
 	case lease.AllGone:
 		h.journal.ReleaseAll(e.Source, e.Time)
+	}
+	if h.told++; h.told%breath == 0 {
+		_ = h.journal.Flush(h.ctx) // its health tells
 	}
 }
 
@@ -147,6 +154,3 @@ func rulebookOf(text []byte) (*rulebook, error) {
 	cfg.Policy, cfg.Forwarding.SourceValidation, cfg.Tunnel.Addresses = d.Policy, d.SourceValidation, d.Addresses
 	return newRulebook(&cfg, d.Exemptions), nil
 }
-
-// errNoJournal is what nobody can answer without one.
-var errNoJournal = errors.New("there is no journal: set journal.path")

@@ -84,8 +84,7 @@ func (h *history) report(s *control.Status) {
 // g.mu is held.
 func (g *gateway) rolloutProblems(say func(what, effect, fix string)) {
 	if err := g.clock.Trouble(); err != nil {
-		var t *rollout.Trouble
-		if errors.As(err, &t) {
+		if t, ok := errors.AsType[*rollout.Trouble](err); ok {
 			say(t.What, t.Effect, t.Fix)
 		}
 	}
