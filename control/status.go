@@ -57,6 +57,9 @@ type Status struct {
 	Refused uint64 `json:"refused"`
 	// Monitored counts attempts that went through and would have been refused.
 	Monitored uint64 `json:"monitored"`
+	// MonitoredReasons counts by direction and reason all packets that went through
+	// and would have been refused or dropped.
+	MonitoredReasons map[string]map[string]uint64 `json:"monitored_reasons"`
 	// Errors counts by class what went wrong outside of the gateway.
 	Errors map[string]uint64 `json:"errors"`
 

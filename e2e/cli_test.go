@@ -14,9 +14,11 @@ import (
 	"sync"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
+	"op25b/control"
 	"op25b/lab"
 )
 
@@ -309,6 +311,12 @@ type explanation struct {
 	RelayPrefix   string `json:"relay_prefix"`
 	Text          string
 	Customer      string
+	CustomerTexts map[string]string `json:"customer_texts"`
+	At            time.Time
+	Subscriber    string
+	Place         float64
+	Policy        control.PolicyOrigin
+	Holders       []control.Holder
 }
 
 func TestExplain(t *testing.T) {

@@ -16,6 +16,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"op25b/control"
 	"op25b/lab"
 )
 
@@ -211,6 +212,9 @@ func TestConfined(t *testing.T) {
 		wantRefused(t, n.Dynamic, at(f.Addrs().Internet, lab.PortEcho))
 	}
 
+	if s, err := control.Dial(filepath.Join(c.runtime, "op25b.sock")).Status(t.Context()); err != nil || s.Journal == nil || s.Journal.Error != "" {
+		t.Errorf("a confined gateway keeps no journal: %v, %+v", err, s.Journal)
+	}
 	if code := g.signal(t, syscall.SIGTERM); code != 0 {
 		t.Errorf("SIGTERM: exit code %d, want 0", code)
 	}
@@ -220,10 +224,12 @@ func TestConfined(t *testing.T) {
 	}
 }
 
-// options is the configuration of a confined gateway: its socket lies where it may
-// write.
+// options is the configuration of a confined gateway: its socket and its journal lie
+// where it may write.
 func (c *confinement) options() lab.ConfigOptions {
-	return lab.ConfigOptions{Set: map[string]string{"control.socket": filepath.Join(c.runtime, "op25b.sock")}}
+	return lab.ConfigOptions{Set: map[string]string{
+		"control.socket": filepath.Join(c.runtime, "op25b.sock"), "journal.path": filepath.Join(c.runtime, "journal.db"),
+	}}
 }
 
 // TestConfinedTooMuch takes a system call away that the gateway only prefers to

@@ -98,8 +98,12 @@ func explain(ctx context.Context, socket, path string, opts control.ExplainOptio
 	known := &knowledge{rules: rules, origin: control.PolicyOrigin{Source: "file", File: path}, now: time.Now()}
 	if file := rules.cfg.Journal.Path; file != "" {
 		reader, err := journal.OpenReader(file)
-		if err != nil {
-			return nil, err
+		if err != nil { // what the file says is worth having all the same
+			e, failed := known.explain(ctx, opts)
+			if e != nil {
+				e.Text += fmt.Sprintf(" Who had the address is not known: %v.", err)
+			}
+			return e, failed
 		}
 		defer reader.Close()
 		known.past = reader

@@ -33,7 +33,8 @@ func (g *gateway) Status() control.Status {
 		},
 		Reload:  g.reloaded,
 		Capture: string(g.rules.cfg.Forwarding.Capture), ReturnPath: string(g.rules.cfg.Forwarding.ReturnPath), OnExit: string(g.rules.cfg.Forwarding.OnExit),
-		Packets: packetCounts(stats), Drops: dropCounts(stats), Refused: stats.Refused(), Monitored: stats.Monitored(),
+		Packets: packetCounts(stats), Drops: reasonCounts(stats, filter.Drop), Refused: stats.Refused(),
+		Monitored: stats.Monitored(), MonitoredReasons: reasonCounts(stats, filter.Monitored),
 		Errors: counted.errors, Healed: counted.healed, Shed: counted.shed,
 	}
 	g.reportRollout(&s.Policy)
@@ -157,13 +158,13 @@ func packetCounts(s *stack.Stats) map[string]map[string]uint64 {
 	return all
 }
 
-// dropCounts has what was dropped by verdict, by direction and reason.
-func dropCounts(s *stack.Stats) map[string]map[string]uint64 {
+// reasonCounts has what got an action by verdict, by direction and reason.
+func reasonCounts(s *stack.Stats, a filter.Action) map[string]map[string]uint64 {
 	all := map[string]map[string]uint64{}
 	for d := range filter.NumDirections {
 		counts := map[string]uint64{}
 		for r := range filter.NumReasons {
-			if n := s.Verdicts[d][filter.Drop][r]; n > 0 {
+			if n := s.Verdicts[d][a][r]; n > 0 {
 				counts[r.String()] = n
 			}
 		}

@@ -117,7 +117,7 @@ func (p *page) rollout() {
 		p.printf("            next at %s: %s\n", clockTime(n.Time), strings.Join(n.What, ", "))
 	}
 	if e := policy.Exemptions; e.Active+e.Expired > 0 {
-		p.printf("            %s, of which %d end within two weeks, and %d that have ended\n",
+		p.printf("            %s; ending within two weeks: %d; ended already: %d\n",
 			plural(e.Active, "exemption", "exemptions"), e.Expiring, e.Expired)
 	}
 }
@@ -162,6 +162,7 @@ func (p *page) packets() {
 	s := p.status
 	p.table(byDirection("packets", s.Packets)...)
 	p.table(byDirection("dropped because of", s.Drops)...)
+	p.table(byDirection("let through in spite of", s.MonitoredReasons)...)
 	p.printf("\n%s to reach a blocked port refused\n", pluralCount(s.Refused, "attempt", "attempts"))
 	if s.Monitored > 0 {
 		p.printf("%s that would have been, and went through\n", pluralCount(s.Monitored, "more", "more"))
