@@ -212,7 +212,7 @@ func (w *ward) wantService(t testing.TB) {
 }
 
 // changing is what is not the same in the kernel's state once a link was made anew.
-var changing = regexp.MustCompile(`(?m)^\d+: |@if\d+|(expires|valid_lft|preferred_lft) \d+sec`)
+var changing = regexp.MustCompile(`(?m)^\d+: |@if\d+`)
 
 // kernel is the state of the gateway's kernel, as far as packets depend on it.
 func (w *ward) kernel() string {
@@ -222,7 +222,7 @@ func (w *ward) kernel() string {
 	if err != nil {
 		return err.Error()
 	}
-	lines := strings.Split(changing.ReplaceAllString(string(out), ""), "\n")
+	lines := strings.Split(changing.ReplaceAllString(string(steady(out)), ""), "\n")
 	slices.Sort(lines)
 	return strings.Join(lines, "\n")
 }

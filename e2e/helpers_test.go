@@ -402,8 +402,20 @@ func eventually(t testing.TB, what string, ok func() bool) {
 // at is short for an address with a port.
 func at(addr netip.Addr, port uint16) netip.AddrPort { return netip.AddrPortFrom(addr, port) }
 
-// expiry is how long what was learned lives: it changes by itself.
-var expiry = regexp.MustCompile(`(expires|valid_lft|preferred_lft) \d+sec`)
+// What changes by itself: how long what was learned lives, who has tried often of late,
+// and what netfilter has counted.
+var (
+	expiry   = regexp.MustCompile(`(expires|valid_lft|preferred_lft) \d+sec`)
+	tried    = regexp.MustCompile(`\s*elements = \{[^}]*limit rate[^}]*\}`)
+	counters = regexp.MustCompile(`counter packets \d+ bytes \d+`)
+)
+
+// steady leaves out what changes by itself.
+func steady(state []byte) []byte {
+	state = expiry.ReplaceAll(state, []byte("$1"))
+	state = tried.ReplaceAll(state, nil)
+	return counters.ReplaceAll(state, []byte("counter"))
+}
 
 // kernelState returns all that op25b may change in a node, or on the machine
 // itself when node is nil, as the usual tools print it: links, addresses, rules,
@@ -432,7 +444,7 @@ func toolsSay(node *lab.Node, commands ...string) string {
 		} else {
 			out, err = node.Output(cmd)
 		}
-		b.Write(expiry.ReplaceAll(out, []byte("$1")))
+		b.Write(steady(out))
 		if err != nil {
 			b.WriteString(err.Error() + "\n")
 		}
