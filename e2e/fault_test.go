@@ -237,9 +237,8 @@ func (w *ward) close(t testing.TB) {
 	for _, d := range w.doors {
 		d.end(t)
 	}
-	eventually(t, "no more descriptors than before", func() bool { return w.resources(t).descriptors <= w.before.descriptors })
 	// Threads by which the kernel reads for us end some seconds after their last work.
-	eventually(t, "hardly more threads than before", func() bool { return w.resources(t).threads <= w.before.threads+6 })
+	w.wantNoMore(t, resources{w.before.descriptors, w.before.threads + 6})
 	w.wantQuietLog(t)
 	select {
 	case <-w.current.ended:

@@ -45,9 +45,7 @@ func TestSuccession(t *testing.T) {
 			stream.wantWhole(t)
 			door.end(t)
 			t.Logf("dropped in front of the gateway: %.0f", droppedAtTUN(t, n))
-			if after := g.resources(t); after.descriptors > before.descriptors || after.threads > before.threads+4 {
-				t.Errorf("after %d successions %+v, after the first %+v", successions, after, before)
-			}
+			g.wantNoMore(t, resources{before.descriptors, before.threads + 4})
 			g.stopConserved(t)
 		})
 	}
@@ -227,6 +225,16 @@ func (l *lineage) status(t testing.TB) control.Status {
 		t.Fatal(err)
 	}
 	return s
+}
+
+// wantNoMore waits until the gateway has no more than that: it looks at the machine and
+// answers questions now and then, and has a descriptor more for a moment.
+func (l *lineage) wantNoMore(t testing.TB, most resources) {
+	t.Helper()
+	eventually(t, fmt.Sprintf("no more than %+v", most), func() bool {
+		now := l.resources(t)
+		return now.descriptors <= most.descriptors && now.threads <= most.threads
+	})
 }
 
 // resources are what a process may leak.
