@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -37,10 +38,10 @@ func TestSuccession(t *testing.T) {
 				for range reloads / successions {
 					g.reload(t)
 				}
-				g.succeed(t)
-				if i == 0 {
+				if i == 1 { // the first successor, once it is about its business
 					before = g.resources(t)
 				}
+				g.succeed(t)
 			}
 			stream.wantWhole(t)
 			door.end(t)
@@ -231,10 +232,20 @@ func (l *lineage) status(t testing.TB) control.Status {
 // answers questions now and then, and has a descriptor more for a moment.
 func (l *lineage) wantNoMore(t testing.TB, most resources) {
 	t.Helper()
-	eventually(t, fmt.Sprintf("no more than %+v", most), func() bool {
+	for deadline := time.Now().Add(patience); ; time.Sleep(50 * time.Millisecond) {
 		now := l.resources(t)
-		return now.descriptors <= most.descriptors && now.threads <= most.threads
-	})
+		if now.descriptors <= most.descriptors && now.threads <= most.threads {
+			return
+		}
+		if time.Now().After(deadline) {
+			files, _ := filepath.Glob(fmt.Sprintf("/proc/%d/fd/*", l.pid))
+			for i, f := range files {
+				target, _ := os.Readlink(f)
+				files[i] += " " + target
+			}
+			t.Fatalf("%+v, want no more than %+v:\n%s", now, most, strings.Join(files, "\n"))
+		}
+	}
 }
 
 // resources are what a process may leak.
