@@ -3,6 +3,7 @@
 package e2e
 
 import (
+	"fmt"
 	"slices"
 	"testing"
 	"time"
@@ -110,7 +111,15 @@ func newSupervised(t testing.TB, n *lab.Network, config string) *lineage {
 	l.current = start(t, n.Gateway, binaryPath, "supervise", "-c", l.path)
 	l.current.waitOutput(t, `"ready"`)
 	l.pid = l.status(t).PID
+	l.waitSupervised(t)
 	return l
+}
+
+// waitSupervised waits until the supervisor knows that the gateway is ready, which it is
+// told last: from then on it wants to hear of it.
+func (l *lineage) waitSupervised(t testing.TB) {
+	t.Helper()
+	l.current.waitOutput(t, fmt.Sprintf(`"logger":"supervise","msg":"ready","pid":%d`, l.pid))
 }
 
 // replaced sends the gateway a signal and waits until another is in its place, and
@@ -129,7 +138,9 @@ func (l *lineage) replaced(t testing.TB, sig unix.Signal) time.Duration {
 		l.pid = s.PID
 		return true
 	})
-	return time.Since(begun)
+	took := time.Since(begun)
+	l.waitSupervised(t)
+	return took
 }
 
 func logDurations(t testing.TB, what string, all []time.Duration) {

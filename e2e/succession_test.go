@@ -3,6 +3,7 @@
 package e2e
 
 import (
+	"context"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -216,7 +217,9 @@ func (l *lineage) reload(t testing.TB) control.ReloadResult {
 
 func (l *lineage) ask(t testing.TB) (control.Status, error) {
 	t.Helper()
-	return l.client.Status(t.Context())
+	ctx, cancel := context.WithTimeout(t.Context(), silence) // it may have been stopped
+	defer cancel()
+	return l.client.Status(ctx)
 }
 
 func (l *lineage) status(t testing.TB) control.Status {

@@ -27,8 +27,9 @@ type process struct {
 	hung     bool      // the watchdog found it so
 
 	// Deadlines; zero: none.
-	ping time.Time // for the next sign of life
-	kill time.Time // for its end, before it is killed
+	begin time.Time // for being ready
+	ping  time.Time // for the next sign of life
+	kill  time.Time // for its end, before it is killed
 }
 
 // spawn starts a program with descriptors from 3 on. It has no PR_SET_PDEATHSIG:

@@ -57,6 +57,7 @@ func roles() map[string]func() int {
 			return 2
 		},
 		"stop itself": first(func() int { tell("READY=1"); _ = syscall.Kill(os.Getpid(), syscall.SIGSTOP); select {} }), // a moment later
+		"never ready": first(func() int { say("silent"); select {} }),
 		"silent":      first(func() int { tell("READY=1"); say("silent"); select {} }),
 		"trigger":     first(func() int { tell("READY=1"); tell("WATCHDOG=trigger"); select {} }),
 		"stubborn":    stubborn,
@@ -101,6 +102,9 @@ func supervisor() int {
 	s.doubtful = s.log // every line counts here
 	if o.StopTime > 0 {
 		s.stopTime = o.StopTime
+	}
+	if o.StartTime > 0 {
+		s.startTime = o.StartTime
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()

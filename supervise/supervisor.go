@@ -22,6 +22,10 @@ import (
 // stopping, has for it.
 const stopTime = 10 * time.Second
 
+// startTime is how long a program may take until it is ready. One that hangs before
+// that would otherwise never be started again.
+const startTime = 60 * time.Second
+
 // Options are what [New] needs to know.
 type Options struct {
 	// Command is a program, searched in PATH, and its arguments. Its output goes
@@ -47,15 +51,15 @@ func (e *ExitError) Error() string {
 
 // Supervisor keeps one program running. It is used by one goroutine.
 type Supervisor struct {
-	opts     Options
-	log      *zap.Logger
-	doubtful *zap.Logger // for what others can make us say: a line a second at most
-	socket   *socket
-	signals  *signals
-	store    store
-	watchdog watchdog
-	delay    backoff
-	stopTime time.Duration
+	opts                Options
+	log                 *zap.Logger
+	doubtful            *zap.Logger // for what others can make us say: a line a second at most
+	socket              *socket
+	signals             *signals
+	store               store
+	watchdog            watchdog
+	delay               backoff
+	stopTime, startTime time.Duration
 
 	main     *process  // nil while none runs
 	start    time.Time // when the next does, while none runs
@@ -82,7 +86,7 @@ func New(opts Options) (*Supervisor, error) {
 		})),
 		watchdog: watchdog(opts.Watchdog),
 		delay:    backoff{first: opts.RestartDelay},
-		stopTime: stopTime,
+		stopTime: stopTime, startTime: startTime,
 	}, nil
 }
 
@@ -152,7 +156,7 @@ func (s *Supervisor) wait() (ended *process, err error) {
 func (s *Supervisor) timeout(now time.Time) int {
 	deadlines := []time.Time{s.start}
 	if s.main != nil {
-		deadlines = []time.Time{s.main.ping, s.main.kill}
+		deadlines = []time.Time{s.main.begin, s.main.ping, s.main.kill}
 	}
 	least := -1
 	for _, t := range deadlines {
@@ -249,7 +253,7 @@ func (s *Supervisor) heed(d *datagram) error {
 func (s *Supervisor) note(m message, now time.Time) {
 	p := s.main
 	if m.ready && p.ready.IsZero() {
-		p.ready, s.wasReady = now, true
+		p.ready, p.begin, s.wasReady = now, time.Time{}, true
 		s.watchdog.alive(p, now)
 		s.log.Info("ready", zap.Int("pid", p.pid))
 	}
@@ -260,7 +264,7 @@ func (s *Supervisor) note(m message, now time.Time) {
 		s.log.Info("reloading", zap.Int("pid", p.pid))
 	}
 	if m.stopping && !p.stopping {
-		p.stopping, p.ping = true, time.Time{}
+		p.stopping, p.begin, p.ping = true, time.Time{}, time.Time{}
 		if p.kill.IsZero() {
 			p.kill = now.Add(s.stopTime)
 		}
@@ -332,7 +336,7 @@ func (s *Supervisor) abort(now time.Time, why string) {
 		return
 	}
 	s.log.Error("the program hangs: aborting it", zap.Int("pid", p.pid), zap.String("why", why))
-	p.hung, p.ping, p.kill = true, time.Time{}, now.Add(abortTime)
+	p.hung, p.begin, p.ping, p.kill = true, time.Time{}, time.Time{}, now.Add(abortTime)
 	s.send(unix.SIGABRT)
 }
 
@@ -356,7 +360,7 @@ func (s *Supervisor) bury() (done bool, err error) {
 	case p.stopping && code == 0: // somebody else asked
 		log.Info("the program ended well")
 		return true, nil
-	case !s.wasReady && code > 0 && slices.Contains(s.opts.Final, code):
+	case !s.wasReady && !p.hung && code > 0 && slices.Contains(s.opts.Final, code): // what we abort is not its own word
 		log.Error("the program ended, and starting it again would be in vain")
 		return true, &ExitError{code}
 	}
@@ -380,6 +384,8 @@ func (s *Supervisor) due(now time.Time) {
 		s.log.Error("the program does not end: killing it", zap.Int("pid", p.pid))
 		p.kill = time.Time{}
 		s.send(unix.SIGKILL)
+	case !p.begin.IsZero() && !now.Before(p.begin):
+		s.abort(now, fmt.Sprintf("not ready for %v", s.startTime))
 	case s.watchdog.silent(p, now):
 		s.abort(now, fmt.Sprintf("no sign of life for %v", s.opts.Watchdog))
 	}
@@ -401,6 +407,7 @@ func (s *Supervisor) startAgain(now time.Time) {
 func (s *Supervisor) spawn() (*process, error) {
 	p, err := spawn(s.opts.Command, s.environment(), s.store)
 	if err == nil {
+		p.begin = time.Now().Add(s.startTime)
 		s.log.Info("started", zap.Int("pid", p.pid), zap.Strings("command", s.opts.Command), zap.Int("descriptors", len(s.store)))
 	}
 	return p, err

@@ -24,7 +24,7 @@ import (
 const patience = 90 * time.Second
 
 // options are those that tests vary.
-type options struct{ Watchdog, RestartDelay, StopTime time.Duration }
+type options struct{ Watchdog, RestartDelay, StartTime, StopTime time.Duration }
 
 // event is a line of output: the supervisor's log or what the program says.
 type event struct {
@@ -345,6 +345,16 @@ func TestSilentProcessPrintsItsStacks(t *testing.T) {
 	if e := s.until(again); e.In != "0s" {
 		t.Errorf("next start in %s", e.In)
 	}
+	s.until("ready")
+}
+
+// One that hangs before it has ever been ready is started again too.
+func TestNeverReady(t *testing.T) {
+	t.Parallel()
+	s := supervise(t, "never ready", options{StartTime: time.Second})
+	s.until("silent")
+	s.until(hangs)
+	s.until(again)
 	s.until("ready")
 }
 
