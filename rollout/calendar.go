@@ -49,10 +49,13 @@ func (s *Schedule) Next(t time.Time) (time.Time, bool) {
 // each once.
 func (s *Schedule) Boundaries(last, now time.Time) []time.Time {
 	var times []time.Time
-	for _, e := range s.Events() {
-		if e.Time.After(last) && !e.Time.After(now) {
-			times = append(times, e.Time)
-		}
+	for _, e := range s.Between(last, now) {
+		times = append(times, e.Time)
 	}
 	return slices.CompactFunc(times, time.Time.Equal)
+}
+
+// Between returns the part of the calendar that is after last and not after now.
+func (s *Schedule) Between(last, now time.Time) []Event {
+	return slices.DeleteFunc(s.Events(), func(e Event) bool { return !e.Time.After(last) || e.Time.After(now) })
 }

@@ -87,13 +87,14 @@ func (s *Schedule) At(pool string, t time.Time) []Active {
 		return nil
 	}
 	var phases, brownouts []Active
-	for _, p := range s.Phases {
-		if names(p.Pools, pool) && !t.Before(p.Start) {
+	begunPhases, onBrownouts := s.InForce(t)
+	for _, p := range begunPhases {
+		if names(p.Pools, pool) {
 			phases = append(phases, p.active())
 		}
 	}
-	for _, b := range s.Brownouts {
-		if names(b.Pools, pool) && !t.Before(b.From) && t.Before(b.To) {
+	for _, b := range onBrownouts {
+		if names(b.Pools, pool) {
 			brownouts = append(brownouts, b.active())
 		}
 	}
@@ -101,6 +102,22 @@ func (s *Schedule) At(pool string, t time.Time) []Active {
 	slices.SortStableFunc(phases, begun)
 	slices.SortStableFunc(brownouts, begun)
 	return append(phases, brownouts...)
+}
+
+// InForce returns the phases that have begun and the brownouts that go on at t, as they
+// are listed.
+func (s *Schedule) InForce(t time.Time) (phases []Phase, brownouts []Brownout) {
+	for _, p := range s.Phases {
+		if !t.Before(p.Start) {
+			phases = append(phases, p)
+		}
+	}
+	for _, b := range s.Brownouts {
+		if !t.Before(b.From) && t.Before(b.To) {
+			brownouts = append(brownouts, b)
+		}
+	}
+	return phases, brownouts
 }
 
 func (p *Phase) active() Active {

@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"maps"
 	"net/netip"
 	"slices"
 	"strings"
@@ -16,7 +15,6 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"op25b/config"
 	"op25b/exempt"
 )
 
@@ -149,42 +147,4 @@ func leftFor(d time.Duration) string {
 		return plural(int(d/time.Hour), "hour", "hours")
 	}
 	return plural(int(d/day), "day", "days")
-}
-
-// poolOf is the pool that a prefix belongs to. The name is empty if there is none.
-type poolOf struct {
-	name   string
-	static bool
-}
-
-// poolIndex has the pool of each prefix of the configuration.
-type poolIndex map[netip.Prefix]poolOf
-
-func indexPools(cfg *config.Config) poolIndex {
-	index := poolIndex{}
-	for _, p := range cfg.Policy.Pools {
-		for _, prefix := range p.Prefixes {
-			index[prefix] = poolOf{p.Name, p.Assignment == config.AssignmentStatic}
-		}
-	}
-	return index
-}
-
-// of returns the pool that has all of a prefix, or the names of those that have parts.
-func (x poolIndex) of(p netip.Prefix) poolOf {
-	for bits := p.Bits(); bits > 0; bits-- {
-		around, err := p.Addr().Prefix(bits)
-		if pool, ok := x[around]; ok && err == nil {
-			return pool
-		}
-	}
-	parts := map[string]bool{}
-	static := true
-	for prefix, pool := range x {
-		if p.Overlaps(prefix) {
-			parts[pool.name] = true
-			static = static && pool.static
-		}
-	}
-	return poolOf{strings.Join(slices.Sorted(maps.Keys(parts)), ","), static && len(parts) > 0}
 }

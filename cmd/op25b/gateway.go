@@ -33,7 +33,7 @@ type gateway struct {
 	started time.Time
 	probe   *probe
 	clock   *rollout.Clock
-	history *history // nil: none is kept
+	history *history
 
 	// changing is held by whoever changes what runs: a reload, a data path that is
 	// made anew, a succession. It is never taken while mu is held.
@@ -44,6 +44,7 @@ type gateway struct {
 	mu         sync.Mutex // guards what follows, for moments only
 	rules      *rulebook
 	effective  time.Time // what of the rules is in force: as of then
+	next       time.Time // when that changes; zero: it does not
 	behind     error     // why what is due is not
 	policy     *filter.Policy
 	size       filter.Size // of policy, which takes a while to count
@@ -91,7 +92,7 @@ func openGateway(path string, rules *rulebook, log *zap.Logger, level zap.Atomic
 	if err != nil {
 		return nil, err
 	}
-	g.effective, g.policy, g.size, g.probe = u.at, u.policy, u.size, newProbe(cfg, u.policy)
+	g.hold(u)
 	kept, err := before.queues(cfg, log)
 	if err != nil {
 		return nil, err
@@ -167,7 +168,7 @@ func (g *gateway) serve(ctx context.Context, signals <-chan os.Signal) error {
 				return err
 			}
 			g.turn()
-			if wait, near := g.untilNext(2 * beat); near {
+			if wait, planned := g.untilNext(g.clock.Now()); planned && 0 < wait && wait <= 2*beat {
 				boundary = time.After(wait)
 			}
 		case <-boundary:

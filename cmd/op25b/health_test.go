@@ -48,8 +48,12 @@ func testGateway(t *testing.T) (*gateway, *stuckLane) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	known, err := openHistory(&cfg, zap.NewNop())
+	if err != nil {
+		t.Fatal(err)
+	}
 	return &gateway{
-		log: zap.NewNop(), rules: newRulebook(&cfg, nil), clock: rollout.NewClock(rollout.System(), time.Time{}), policy: policy, size: policy.Size(), probe: newProbe(&cfg, policy), state: control.StateOK,
+		history: known, log: zap.NewNop(), rules: newRulebook(&cfg, nil), clock: rollout.NewClock(rollout.System(), time.Time{}), policy: policy, size: policy.Size(), probe: newProbe(&cfg, policy), state: control.StateOK,
 		since: map[string]time.Time{}, data: &dataPath{router: router},
 	}, lane
 }

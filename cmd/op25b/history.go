@@ -64,9 +64,6 @@ func (h *history) follow(sources []config.LeaseSource) {
 
 // close writes what is left.
 func (h *history) close() error {
-	if h == nil {
-		return nil
-	}
 	h.stop()
 	h.running.Wait()
 	if h.journal == nil {
@@ -105,14 +102,14 @@ func (h *history) floor() time.Time {
 
 // mark keeps how far the rollout's clock has got.
 func (h *history) mark(t time.Time) {
-	if h != nil && h.journal != nil {
+	if h.journal != nil {
 		h.journal.Mark(t)
 	}
 }
 
 // remember keeps a generation of the policy.
 func (h *history) remember(u *update, number int, began time.Time, changes []string) error {
-	if h == nil || h.journal == nil {
+	if h.journal == nil {
 		return nil
 	}
 	text, err := json.Marshal(u.rules.document())

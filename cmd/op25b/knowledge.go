@@ -143,16 +143,13 @@ func (k *knowledge) holders(ctx context.Context, addr netip.Addr, at time.Time) 
 
 // Explain says what happens to a connection, or happened. See [control.Gateway].
 func (g *gateway) Explain(ctx context.Context, opts control.ExplainOptions) (control.Explanation, error) {
-	k := knowledge{now: g.clock.Now()}
+	k := knowledge{now: g.clock.Now(), book: g.history.book}
 	g.mu.Lock()
 	k.rules = g.rules
 	k.origin = control.PolicyOrigin{Source: "gateway", File: g.path, Generation: g.generation, Since: g.loaded}
 	g.mu.Unlock()
-	if h := g.history; h != nil {
-		k.book = h.book
-		if h.journal != nil {
-			k.past = h.journal
-		}
+	if j := g.history.journal; j != nil {
+		k.past = j
 	}
 	e, err := k.explain(ctx, opts)
 	if err != nil {

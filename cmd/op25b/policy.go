@@ -132,11 +132,17 @@ func (g *gateway) apply(u *update) error {
 	}
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	g.rules, g.effective, g.behind = u.rules, u.at, nil
-	g.policy, g.size, g.probe = u.policy, u.size, newProbe(u.rules.cfg, u.policy)
+	g.hold(u)
 	g.generation++
 	g.loaded = time.Now()
 	return nil
+}
+
+// hold keeps what an update has. g.mu is held, or nobody else knows g yet.
+func (g *gateway) hold(u *update) {
+	g.rules, g.effective, g.behind = u.rules, u.at, nil
+	g.next, _ = u.rules.schedule.Next(u.at)
+	g.policy, g.size, g.probe = u.policy, u.size, newProbe(u.rules.cfg, u.policy)
 }
 
 // changesOf says in words what a new policy changes.

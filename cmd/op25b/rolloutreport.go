@@ -20,18 +20,22 @@ const expiring = 14 * 24 * time.Hour
 func (g *gateway) reportRollout(p *control.PolicyStatus) {
 	now, schedule := g.clock.Now(), &g.rules.schedule
 	p.Effective = now
-	for _, phase := range schedule.Phases {
-		if !g.effective.Before(phase.Start) {
-			p.Active = append(p.Active, activeStatus(phase.Name, phase.Mode, phase.Pools, phase.Destinations, phase.Share, phase.Start, time.Time{}))
-		}
+	phases, brownouts := schedule.InForce(g.effective)
+	const percent = 100
+	for _, phase := range phases {
+		p.Active = append(p.Active, control.ActiveStatus{
+			Name: phase.Name, Mode: string(phase.Mode), Pools: phase.Pools, Destinations: phase.Destinations,
+			SharePercent: float64(phase.Share) / percent, Since: phase.Start,
+		})
 	}
-	for _, b := range schedule.Brownouts {
-		if !g.effective.Before(b.From) && g.effective.Before(b.To) {
-			p.Active = append(p.Active, activeStatus(b.Name, rollout.Refuse, b.Pools, b.Destinations, rollout.All, b.From, b.To))
-		}
+	for _, b := range brownouts {
+		p.Active = append(p.Active, control.ActiveStatus{
+			Name: b.Name, Mode: string(rollout.Refuse), Pools: b.Pools, Destinations: b.Destinations,
+			SharePercent: percent, Since: b.From, Until: b.To,
+		})
 	}
-	if next, planned := schedule.Next(g.effective); planned {
-		p.Next = &control.NextStatus{Time: next, What: happened(schedule, g.effective, next)}
+	if !g.next.IsZero() {
+		p.Next = &control.NextStatus{Time: g.next, What: happened(schedule, g.effective, g.next)}
 	}
 	active := len(exempt.Active(g.rules.exemptions, now))
 	p.Exemptions = control.ExemptionsStatus{
@@ -39,26 +43,8 @@ func (g *gateway) reportRollout(p *control.PolicyStatus) {
 	}
 }
 
-func activeStatus(name string, mode rollout.Mode, pools, destinations []string, share uint16, since, until time.Time) control.ActiveStatus {
-	const percent = 100
-	return control.ActiveStatus{
-		Name: name, Mode: string(mode), Pools: notNil(pools), Destinations: notNil(destinations),
-		SharePercent: float64(share) / percent, Since: since, Until: until,
-	}
-}
-
-func notNil(s []string) []string {
-	if s == nil {
-		return []string{}
-	}
-	return s
-}
-
 // report says how what is known of the past is kept.
 func (h *history) report(s *control.Status) {
-	if h == nil {
-		return
-	}
 	for _, source := range h.book.Health() {
 		name, _, _ := strings.Cut(source.Source, "/") // an access server has its own
 		l := control.LeaseStatus{
@@ -90,9 +76,6 @@ func (g *gateway) rolloutProblems(say func(what, effect, fix string)) {
 	}
 	if g.behind != nil {
 		say("what is due of the rollout is not in force: "+g.behind.Error(), "what was in force before still is", "see the log; it is tried again every second")
-	}
-	if g.history == nil {
-		return
 	}
 	for _, source := range g.history.book.Health() {
 		if source.Err != nil {

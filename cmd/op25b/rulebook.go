@@ -5,7 +5,6 @@ package main
 import (
 	"errors"
 	"fmt"
-	"net/netip"
 	"slices"
 	"time"
 
@@ -71,14 +70,10 @@ func (r *rulebook) check() error {
 	if len(r.exemptions) == 0 {
 		return nil
 	}
-	var pools []netip.Prefix
-	for _, p := range r.cfg.Policy.Pools {
-		pools = append(pools, p.Prefixes...)
-	}
-	slices.SortFunc(pools, netip.Prefix.Compare)
+	pools := indexPools(r.cfg)
 	var errs []error
 	for _, e := range r.exemptions {
-		if !overlapsOne(pools, e.Prefix) {
+		if pools.of(e.Prefix).name == "" {
 			errs = append(errs, fmt.Errorf("%s:%d: %s is in no pool: correct it, or add it to policy.pools in the configuration", e.File, e.Line, e.Prefix))
 		}
 	}
@@ -86,19 +81,6 @@ func (r *rulebook) check() error {
 		return &configError{errors.Join(errs...)}
 	}
 	return nil
-}
-
-// overlapsOne reports whether p overlaps one of the prefixes, which are sorted.
-func overlapsOne(sorted []netip.Prefix, p netip.Prefix) bool {
-	for bits := range p.Bits() + 1 { // those that hold it
-		holder, err := p.Addr().Prefix(bits)
-		if _, found := slices.BinarySearchFunc(sorted, holder, netip.Prefix.Compare); err == nil && found {
-			return true
-		}
-	}
-	// Those inside it come behind it.
-	i, _ := slices.BinarySearchFunc(sorted, p, netip.Prefix.Compare)
-	return slices.ContainsFunc(sorted[i:], func(o netip.Prefix) bool { return o.Addr().BitLen() == p.Addr().BitLen() && o.Overlaps(p) })
 }
 
 // at compiles what is in force at a time.

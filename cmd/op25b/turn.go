@@ -30,7 +30,7 @@ func (r *rulebook) update(at time.Time) (*update, error) {
 func (g *gateway) turn() {
 	now := g.clock.Now()
 	g.history.mark(g.clock.Mark())
-	if !g.turning.CompareAndSwap(false, true) {
+	if wait, planned := g.untilNext(now); !planned || wait > nearby || !g.turning.CompareAndSwap(false, true) {
 		return
 	}
 	go func() {
@@ -50,13 +50,12 @@ func (g *gateway) turn() {
 // turnTo puts in force what has become due since the last time, all of it at once.
 // g.changing is held.
 func (g *gateway) turnTo(now time.Time) error {
-	rules, from := g.rules, g.effective
-	next, planned := rules.schedule.Next(from)
-	if !planned || next.Sub(now) > nearby {
+	if g.next.IsZero() { // a reload has changed what was near
 		return nil
 	}
+	rules, from := g.rules, g.effective
 	due := rules.schedule.Boundaries(from, now)
-	last := next
+	last := g.next
 	if len(due) > 0 {
 		last = due[len(due)-1]
 	}
@@ -93,7 +92,7 @@ func (g *gateway) acceptClock(ctx context.Context) {
 	before := g.clock.Mark()
 	now := g.clock.Reset()
 	g.log.Warn("the rollout goes by the machine's clock, as it was told to", zap.Time("before", before), zap.Time("now", now))
-	if g.history == nil || g.history.journal == nil {
+	if g.history.journal == nil {
 		return
 	}
 	if err := g.history.journal.ResetMark(ctx, now); err != nil {
@@ -112,21 +111,16 @@ func (g *gateway) remember(u *update, from time.Time, changes []string) {
 // happened says what a schedule has after from and up to to.
 func happened(s *rollout.Schedule, from, to time.Time) []string {
 	var what []string
-	for _, e := range s.Events() {
-		if e.Time.After(from) && !e.Time.After(to) {
-			what = append(what, e.What)
-		}
+	for _, e := range s.Between(from, to) {
+		what = append(what, e.What)
 	}
 	return what
 }
 
-// untilNext is how long it takes to the next boundary, and false if that is not near
-// enough to be waited for.
-func (g *gateway) untilNext(within time.Duration) (time.Duration, bool) {
+// untilNext is how long it takes from now to the next boundary, and false if there is
+// none.
+func (g *gateway) untilNext(now time.Time) (wait time.Duration, planned bool) {
 	g.mu.Lock()
-	rules, from := g.rules, g.effective
-	g.mu.Unlock()
-	next, planned := rules.schedule.Next(from)
-	wait := next.Sub(g.clock.Now())
-	return wait, planned && 0 < wait && wait <= within
+	defer g.mu.Unlock()
+	return g.next.Sub(now), !g.next.IsZero()
 }
