@@ -19,6 +19,7 @@ type File struct {
 	name, path string
 	format     format
 	poll       time.Duration
+	settled    time.Duration // for how long it must not have changed
 	now        func() time.Time
 
 	parser  parser    // nil: nothing was read yet
@@ -92,7 +93,7 @@ func newFile(name, path string, f format) *File {
 	if f.older == nil {
 		f.older = func(string) []string { return nil }
 	}
-	return &File{name: name, path: path, format: f, poll: pollEvery, now: time.Now}
+	return &File{name: name, path: path, format: f, poll: pollEvery, settled: settled, now: time.Now}
 }
 
 // Name returns the source's name.
@@ -220,8 +221,8 @@ func (f *File) settle(ctx context.Context) bool {
 	if err != nil {
 		return true // it is tried, and the reason told
 	}
-	if wait := settled - f.now().Sub(state.info.ModTime()); wait > 0 {
-		return pause(ctx, min(wait, settled)) && f.unchanged(state)
+	if wait := f.settled - f.now().Sub(state.info.ModTime()); wait > 0 {
+		return pause(ctx, min(wait, f.settled)) && f.unchanged(state)
 	}
 	return true
 }
