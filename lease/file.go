@@ -221,10 +221,11 @@ func (f *File) settle(ctx context.Context) bool {
 	if err != nil {
 		return true // it is tried, and the reason told
 	}
-	if wait := f.settled - f.now().Sub(state.info.ModTime()); wait > 0 {
-		return pause(ctx, min(wait, f.settled)) && f.unchanged(state)
-	}
-	return true
+	// A file that is being emptied has no content and its old time for a moment, so
+	// that an old time alone says nothing.
+	const least = settled / 20
+	wait := f.settled - f.now().Sub(state.info.ModTime())
+	return pause(ctx, min(max(wait, least), f.settled)) && f.unchanged(state)
 }
 
 func (f *File) unchanged(since fileState) bool {

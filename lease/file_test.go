@@ -172,7 +172,8 @@ func TestDnsmasqRewrites(t *testing.T) {
 	b := NewBook(Options{OnChange: func(e Event) { told <- e }})
 	f := NewDnsmasq("a", path)
 	f.poll = time.Millisecond
-	f.settled = 5 * settled // a writer whom a busy machine keeps waiting is still at it
+	const long = 5 * settled // a writer whom a busy machine keeps waiting is still at it
+	f.settled = long
 	runBook(t, b, f)
 	<-told
 	<-told
@@ -182,13 +183,13 @@ func TestDnsmasqRewrites(t *testing.T) {
 			t.Fatal(err)
 		}
 		for _, piece := range []string{alice, bob[:15], bob[15:]} {
-			time.Sleep(f.settled / 100)
+			time.Sleep(long / 100)
 			if _, err := file.WriteString(piece); err != nil {
 				t.Fatal(err)
 			}
 		}
 		file.Close()
-		time.Sleep(f.settled * 3 / 2)
+		time.Sleep(long * 3 / 2)
 	}
 	if err := os.WriteFile(path, []byte(alice+bob+"0 52:54:00:00:00:03 192.0.2.3 carol *\n"), 0o600); err != nil {
 		t.Fatal(err)
