@@ -434,20 +434,40 @@ func routingState(node *lab.Node) string {
 func toolsSay(node *lab.Node, commands ...string) string {
 	var b strings.Builder
 	for _, command := range commands {
-		b.WriteString("# " + command + "\n")
-		words := strings.Fields(command)
-		cmd := exec.Command(words[0], words[1:]...)
-		var out []byte
-		var err error
-		if node == nil {
-			out, err = cmd.Output()
-		} else {
-			out, err = node.Output(cmd)
-		}
-		b.Write(steady(out))
-		if err != nil {
-			b.WriteString(err.Error() + "\n")
-		}
+		b.WriteString("# " + command + "\n" + toolSays(node, command))
 	}
 	return b.String()
+}
+
+// toolSays runs a command until it prints the same twice in a row. What tools show of
+// the kernel is put together from many answers, and other tests' namespaces come and go
+// between them: the name of a veth's other namespace is looked up, a dump is cut short.
+func toolSays(node *lab.Node, command string) string {
+	const tries = 5
+	said := sayOnce(node, command)
+	for range tries {
+		again := sayOnce(node, command)
+		if again == said {
+			break
+		}
+		said = again
+	}
+	return said
+}
+
+func sayOnce(node *lab.Node, command string) string {
+	words := strings.Fields(command)
+	cmd := exec.Command(words[0], words[1:]...)
+	var out []byte
+	var err error
+	if node == nil {
+		out, err = cmd.Output()
+	} else {
+		out, err = node.Output(cmd)
+	}
+	said := string(steady(out))
+	if err != nil {
+		said += err.Error() + "\n"
+	}
+	return said
 }

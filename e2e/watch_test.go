@@ -193,12 +193,26 @@ func (p *patient) wantHealed(t testing.TB, within time.Duration) {
 			t.Errorf("%s: want %q in what was put back: %s", p.damage.commands, want, said)
 		}
 	}
-	eventually(t, p.damage.commands+": the machine is as before", func() bool { return sortedState(p.network) == p.before })
+	wantAsBefore(t, p.network, p.before, p.damage.commands)
 	wantPolicy(t, p.network)
 	if lines := strings.Count(p.gateway.Logs(), healedMessage); lines != 1 {
 		t.Errorf("%s: %d lines in the log about what was put back, want one", p.damage.commands, lines)
 	}
 	stopAndCount(t, p.gateway)
+}
+
+// wantAsBefore waits for the gateway's kernel to have the state before again, and
+// says what differs if it never has.
+func wantAsBefore(t testing.TB, n *lab.Network, before, what string) {
+	t.Helper()
+	var now string
+	for deadline := time.Now().Add(patience); time.Now().Before(deadline); time.Sleep(20 * time.Millisecond) {
+		if now = sortedState(n); now == before {
+			return
+		}
+	}
+	t.Fatalf("%s: after %s the machine is not as before (-before +now):\n%s", what, patience,
+		cmp.Diff(strings.Split(before, "\n"), strings.Split(now, "\n")))
 }
 
 // breakIt runs shell commands in the gateway.
