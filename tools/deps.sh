@@ -42,6 +42,10 @@ test isc-dhcp-server  dhcpd      hands out leases, which we read
 test kea-dhcp4-server kea-dhcp4  hands out leases, which we read and ask for
 test kea-dhcp6-server kea-dhcp6  hands out leases of IPv6 addresses and prefixes
 test isc-dhcp-client  dhclient   asks for leases, as a subscriber
+test prometheus       prometheus scrapes the metrics and evaluates the alerts
+test chromium         chromium   opens the console as an operator
+test fonts-vlgothic   -          shows Japanese in it
+test msmtp            msmtp      meets the notice, as a mail program
 test freeradius-utils radclient  says who is connected, as a NAS
 LIST
 }
@@ -74,7 +78,7 @@ hold_services() {
     cat >"$policy" <<POLICY
 #!/bin/sh
 for word; do
-    case \$word in postfix*|saslauthd*|iperf3*|nftables*|dnsmasq*|isc-dhcp-server*|kea-*) exit 101 ;; esac
+    case \$word in postfix*|saslauthd*|iperf3*|nftables*|dnsmasq*|isc-dhcp-server*|kea-*|prometheus*) exit 101 ;; esac
 done
 [ ! -x $kept ] || exec $kept "\$@"
 POLICY
