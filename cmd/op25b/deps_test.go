@@ -16,35 +16,47 @@ import (
 // itself. Test code may look further.
 func mayImport() map[string][]string {
 	return map[string][]string{
-		"op25b/cmd/op25b":         {"op25b/config", "op25b/control", "op25b/exempt", "op25b/export", "op25b/filter", "op25b/journal", "op25b/lab", "op25b/lease", "op25b/rollout", "op25b/stack", "op25b/supervise", "op25b/tunnel"}, // wires all
-		"op25b/config":            {},                                                                                                                                                                                                // what the operator wrote, nothing else
-		"op25b/control":           {},                                                                                                                                                                                                // asks what it needs of a gateway
-		"op25b/exempt":            {},                                                                                                                                                                                                // files of exemptions, read and edited
-		"op25b/export":            {"op25b/filter"},                                                                                                                                                                                  // writes a compiled policy in the words of other routers
-		"op25b/filter":            {},                                                                                                                                                                                                // decides, without I/O
-		"op25b/filter/filtertest": {},                                                                                                                                                                                                // builds packets, independent of what it tests
-		"op25b/journal":           {},                                                                                                                                                                                                // keeps what it is told
-		"op25b/lease":             {},                                                                                                                                                                                                // who has an address, never whether it is dynamic
-		"op25b/rollout":           {},                                                                                                                                                                                                // what is in force when
-		"op25b/lab":               {},                                                                                                                                                                                                // networks; runs op25b as a process, like a user
-		"op25b/stack":             {"op25b/filter"},                                                                                                                                                                                  // asks filter; declares what it needs of ports
-		"op25b/supervise":         {},                                                                                                                                                                                                // runs any program that speaks systemd's protocol
-		"op25b/tunnel":            {},                                                                                                                                                                                                // the kernel; knows no policy
+		"op25b/cmd/op25b":         {"op25b/census", "op25b/config", "op25b/console", "op25b/control", "op25b/exempt", "op25b/export", "op25b/filter", "op25b/journal", "op25b/lab", "op25b/lease", "op25b/metrics", "op25b/report", "op25b/rollout", "op25b/screen", "op25b/selfcheck", "op25b/stack", "op25b/supervise", "op25b/tunnel"}, // wires all
+		"op25b/config":            {},                                                                                                                                                                                                                                                                                                     // what the operator wrote, nothing else
+		"op25b/census":            {},                                                                                                                                                                                                                                                                                                     // counts attempts; told of them by whoever sees packets
+		"op25b/console":           {"op25b/census", "op25b/control", "op25b/report"},                                                                                                                                                                                                                                                      // shows what control answers
+		"op25b/metrics":           {"op25b/control"},                                                                                                                                                                                                                                                                                      // a status, as Prometheus reads it
+		"op25b/report":            {"op25b/census"},                                                                                                                                                                                                                                                                                       // what people decide by
+		"op25b/report/population": {"op25b/census"},                                                                                                                                                                                                                                                                                       // simulated subscribers, to tune and test findings on
+		"op25b/screen":            {"op25b/control"},                                                                                                                                                                                                                                                                                      // shows a status, as a terminal
+		"op25b/selfcheck":         {},                                                                                                                                                                                                                                                                                                     // a page for subscribers, on any listener
+		"op25b/control":           {"op25b/census", "op25b/report"},                                                                                                                                                                                                                                                                       // asks what it needs of a gateway
+		"op25b/exempt":            {},                                                                                                                                                                                                                                                                                                     // files of exemptions, read and edited
+		"op25b/export":            {"op25b/filter"},                                                                                                                                                                                                                                                                                       // writes a compiled policy in the words of other routers
+		"op25b/filter":            {},                                                                                                                                                                                                                                                                                                     // decides, without I/O
+		"op25b/filter/filtertest": {},                                                                                                                                                                                                                                                                                                     // builds packets, independent of what it tests
+		"op25b/journal":           {"op25b/census"},                                                                                                                                                                                                                                                                                       // keeps what it is told
+		"op25b/lease":             {},                                                                                                                                                                                                                                                                                                     // who has an address, never whether it is dynamic
+		"op25b/rollout":           {},                                                                                                                                                                                                                                                                                                     // what is in force when
+		"op25b/lab":               {},                                                                                                                                                                                                                                                                                                     // networks; runs op25b as a process, like a user
+		"op25b/stack":             {"op25b/filter"},                                                                                                                                                                                                                                                                                       // asks filter; declares what it needs of ports
+		"op25b/supervise":         {},                                                                                                                                                                                                                                                                                                     // runs any program that speaks systemd's protocol
+		"op25b/tunnel":            {},                                                                                                                                                                                                                                                                                                     // the kernel; knows no policy
 	}
 }
 
 // onlyIn says which rooms may import a module: each is known in one place.
 func onlyIn() map[string][]string {
 	return map[string][]string{
-		"github.com/spf13/viper":              {"op25b/config"},
-		"golang.zx2c4.com/wireguard/tun":      {"op25b/tunnel"},
-		"github.com/vishvananda/netlink":      {"op25b/tunnel", "op25b/lab"},
-		"github.com/google/nftables":          {"op25b/tunnel"},
-		"github.com/safchain/ethtool":         {"op25b/tunnel"},
-		"modernc.org/sqlite":                  {"op25b/journal"},
-		"layeh.com/radius":                    {"op25b/lease"},
-		"gvisor.dev/gvisor/pkg/tcpip/stack":   {"op25b/stack"},
-		"gvisor.dev/gvisor/pkg/tcpip/network": {"op25b/stack"},
+		"github.com/spf13/viper":               {"op25b/config"},
+		"golang.zx2c4.com/wireguard/tun":       {"op25b/tunnel"},
+		"github.com/vishvananda/netlink":       {"op25b/tunnel", "op25b/lab"},
+		"github.com/google/nftables":           {"op25b/tunnel"},
+		"github.com/safchain/ethtool":          {"op25b/tunnel"},
+		"modernc.org/sqlite":                   {"op25b/journal"},
+		"layeh.com/radius":                     {"op25b/lease"},
+		"charm.land/bubbletea/v2":              {"op25b/screen"},
+		"charm.land/lipgloss/v2":               {"op25b/screen"},
+		"github.com/prometheus/client_golang":  {"op25b/metrics"},
+		"github.com/axiomhq/hyperloglog":       {"op25b/census"},
+		"gvisor.dev/gvisor/pkg/tcpip/stack":    {"op25b/stack"},
+		"gvisor.dev/gvisor/pkg/tcpip/adapters": {"op25b/stack"},
+		"gvisor.dev/gvisor/pkg/tcpip/network":  {"op25b/stack"},
 	}
 }
 
