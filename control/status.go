@@ -51,6 +51,8 @@ type Status struct {
 	// Packets counts by direction ("outbound", "inbound"): "frames", "octets" and
 	// each fate. The fates add up to the frames.
 	Packets map[string]map[string]uint64 `json:"packets"`
+	// Verdicts counts by direction, action and reason what was decided.
+	Verdicts map[string]map[string]map[string]uint64 `json:"verdicts"`
 	// Drops counts by direction and reason what was dropped without an answer.
 	Drops map[string]map[string]uint64 `json:"drops"`
 	// Refused counts attempts to reach a blocked port, whatever the answer.
@@ -60,6 +62,10 @@ type Status struct {
 	// MonitoredReasons counts by direction and reason all packets that went through
 	// and would have been refused or dropped.
 	MonitoredReasons map[string]map[string]uint64 `json:"monitored_reasons"`
+	// Attempts are what packets to blocked ports are made of.
+	Attempts  AttemptsStatus  `json:"attempts"`
+	Notice    NoticeStatus    `json:"notice"`
+	SelfCheck SelfCheckStatus `json:"self_check"`
 	// Errors counts by class what went wrong outside of the gateway.
 	Errors map[string]uint64 `json:"errors"`
 
@@ -216,4 +222,40 @@ type JournalStatus struct {
 	Lost uint64 `json:"lost"`
 	// Error is why nothing can be written now. Empty: it can.
 	Error string `json:"error,omitempty"`
+}
+
+// AttemptsStatus is how attempts are counted.
+type AttemptsStatus struct {
+	// Outcomes counts attempts by outcome: "refused", "monitored", "not_in_force",
+	// "exempt", "relayed". Retries of one are one.
+	Outcomes map[string]uint64 `json:"outcomes"`
+	// Queued is how many packets wait to be counted, of Room.
+	Queued int `json:"queued"`
+	Room   int `json:"room"`
+	// Lost counts packets that nobody could look at in time.
+	Lost uint64 `json:"lost"`
+	// Subscribers is how many have tried in this hour. Overflowed counts attempts of
+	// those for whom there was no room.
+	Subscribers int    `json:"subscribers"`
+	Overflowed  uint64 `json:"overflowed"`
+	// Watchers is how many look at attempts as they come.
+	Watchers int `json:"watchers"`
+}
+
+// NoticeStatus is how "response: notice" is served.
+type NoticeStatus struct {
+	// Open is how many connections there are now.
+	Open int `json:"open"`
+	// Greeted counts connections that were told, FellBack those that were reset
+	// instead, since there were too many.
+	Greeted  uint64 `json:"greeted"`
+	FellBack uint64 `json:"fell_back"`
+}
+
+// SelfCheckStatus is how subscribers' page about their own line is served.
+type SelfCheckStatus struct {
+	Open     int    `json:"open"`
+	Requests uint64 `json:"requests"`
+	// Refused counts connections and requests that were too many.
+	Refused uint64 `json:"refused"`
 }
