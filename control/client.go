@@ -15,11 +15,17 @@ import (
 	"net/http"
 
 	"golang.org/x/sys/unix"
+
+	"op25b/report"
 )
 
-// mostAnswer is in octets; a status of 16 queues and all counters has a few
-// thousand.
-const mostAnswer = 16 << 20
+const (
+	// mostAnswer is in octets. A status of 16 queues and all counters has a few
+	// thousand, a report of a large network many millions.
+	mostAnswer = 256 << 20
+	// mostLine is in octets; an attempt has some hundred.
+	mostLine = 64 << 10
+)
 
 // Client asks a gateway, each time on a connection of its own.
 type Client struct{ path string }
@@ -51,6 +57,35 @@ func (c *Client) Explain(ctx context.Context, opts ExplainOptions) (Explanation,
 	return e, err
 }
 
+// Top asks who tries most at the moment. It needs the same right as a change.
+func (c *Client) Top(ctx context.Context, opts TopOptions) (Top, error) {
+	var t Top
+	err := c.ask(ctx, http.MethodPost, "/v1/top", opts, &t)
+	return t, err
+}
+
+// Subscriber asks all there is to know of one. It needs the same right as a change.
+func (c *Client) Subscriber(ctx context.Context, opts SubscriberOptions) (Subscriber, error) {
+	var s Subscriber
+	err := c.ask(ctx, http.MethodPost, "/v1/subscriber", opts, &s)
+	return s, err
+}
+
+// Report asks for a report, which takes up to a minute. It needs the same right as a
+// change.
+func (c *Client) Report(ctx context.Context, opts ReportOptions) (report.Report, error) {
+	var r report.Report
+	err := c.ask(ctx, http.MethodPost, "/v1/report", opts, &r)
+	return r, err
+}
+
+// Calendar asks what is planned, and what was.
+func (c *Client) Calendar(ctx context.Context) (Calendar, error) {
+	var cal Calendar
+	err := c.ask(ctx, http.MethodGet, "/v1/calendar", nil, &cal)
+	return cal, err
+}
+
 // Lend makes the gateway send copies of its interfaces' queues to a socket.
 func (c *Client) Lend(ctx context.Context, to string) (LendResult, error) {
 	var r LendResult
@@ -66,17 +101,9 @@ func (c *Client) Yield(ctx context.Context) (Handover, error) {
 }
 
 func (c *Client) ask(ctx context.Context, method, path string, body, into any) error {
-	text, err := json.Marshal(body)
+	req, err := newRequest(ctx, method, path, body)
 	if err != nil {
-		return fmt.Errorf("write JSON: %w", err)
-	}
-	if body == nil {
-		text = nil
-	}
-	// The host is not looked up: the socket is the address.
-	req, err := http.NewRequestWithContext(ctx, method, "http://op25b"+path, bytes.NewReader(text))
-	if err != nil {
-		return fmt.Errorf("make a request: %w", err)
+		return err
 	}
 	code, text, err := c.exchange(ctx, req)
 	switch {
@@ -86,31 +113,81 @@ func (c *Client) ask(ctx context.Context, method, path string, body, into any) e
 		return refused(code, text)
 	}
 	if err := json.Unmarshal(text, into); err != nil {
-		return fmt.Errorf("the answer on %s is not a gateway's: %w", c.path, err)
+		return c.strange(err)
 	}
 	return nil
 }
 
-// exchange sends a request and reads the answer. http.Transport would do it with
-// two goroutines and a pool, and its error hides that a server hung up.
-func (c *Client) exchange(ctx context.Context, req *http.Request) (code int, body []byte, err error) {
-	var d net.Dialer
-	conn, err := d.DialContext(ctx, "unix", c.path)
+func newRequest(ctx context.Context, method, path string, body any) (*http.Request, error) {
+	text, err := json.Marshal(body)
 	if err != nil {
-		return 0, nil, err
+		return nil, fmt.Errorf("write JSON: %w", err)
 	}
-	defer conn.Close()
-	defer context.AfterFunc(ctx, func() { _ = conn.Close() })()
-	if err := req.Write(conn); err != nil {
-		return 0, nil, err
+	if body == nil {
+		text = nil
 	}
-	resp, err := http.ReadResponse(bufio.NewReader(io.LimitReader(conn, mostAnswer)), req)
+	// The host is not looked up: the socket is the address.
+	req, err := http.NewRequestWithContext(ctx, method, "http://op25b"+path, bytes.NewReader(text))
+	if err != nil {
+		return nil, fmt.Errorf("make a request: %w", err)
+	}
+	return req, nil
+}
+
+// exchange sends a request and reads the answer.
+func (c *Client) exchange(ctx context.Context, req *http.Request) (code int, body []byte, err error) {
+	resp, err := c.send(ctx, req)
 	if err != nil {
 		return 0, nil, err
 	}
 	defer resp.Body.Close()
-	body, err = io.ReadAll(resp.Body)
+	body, err = io.ReadAll(io.LimitReader(resp.Body, mostAnswer))
 	return resp.StatusCode, body, err
+}
+
+// send sends a request and returns the answer, whose body the caller reads until ctx
+// ends, and closes. http.Transport would do it with two goroutines and a pool, and its
+// error hides that a server hung up.
+func (c *Client) send(ctx context.Context, req *http.Request) (*http.Response, error) {
+	var d net.Dialer
+	conn, err := d.DialContext(ctx, "unix", c.path)
+	if err != nil {
+		return nil, err
+	}
+	free := context.AfterFunc(ctx, func() { _ = conn.Close() })
+	hangUp := func() {
+		free()
+		_ = conn.Close()
+	}
+	if err := req.Write(conn); err != nil {
+		hangUp()
+		return nil, err
+	}
+	resp, err := http.ReadResponse(bufio.NewReader(conn), req)
+	if err != nil {
+		hangUp()
+		return nil, err
+	}
+	resp.Body = &answerBody{ReadCloser: resp.Body, hangUp: hangUp}
+	return resp, nil
+}
+
+// answerBody is an answer's body, and the connection that goes with it.
+type answerBody struct {
+	io.ReadCloser
+
+	hangUp func()
+}
+
+// Close hangs up first: closing alone would read on to the answer's end.
+func (b *answerBody) Close() error {
+	b.hangUp()
+	return b.ReadCloser.Close()
+}
+
+// strange is an error about an answer that makes no sense.
+func (c *Client) strange(err error) error {
+	return fmt.Errorf("the answer on %s is not a gateway's: %w", c.path, err)
 }
 
 // unanswered says what a request that got no answer ran into.

@@ -24,6 +24,10 @@ var ErrPermission = fmt.Errorf("no permission: %w", fs.ErrPermission)
 // answer: too many are open, or the gateway is ending. Try again.
 var ErrBusy = errors.New("the gateway hung up")
 
+// ErrEnded is returned by [Client.Tail] when the gateway has ended, or made way for a
+// successor. Ask again, if there is one.
+var ErrEnded = errors.New("the gateway has ended")
+
 // Error is the JSON document of a request that failed, and a client's error
 // where no other says it better.
 type Error struct {

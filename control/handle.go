@@ -5,7 +5,6 @@ package control
 import (
 	"bytes"
 	"context"
-	_ "embed" // openapi.yaml
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -19,115 +18,43 @@ import (
 	"go.uber.org/zap"
 )
 
-//go:embed openapi.yaml
-var openAPI []byte
-
-// route is what can be asked on one path.
-type route struct {
-	method string
-	// within is how long the gateway may take.
-	within time.Duration
-	answer func(s *Server, ctx context.Context, body []byte, peer *Peer) (any, error)
-}
-
-// changes tells requests that only those may send who may change the gateway.
-// Explain changes nothing and is one of them, because it tells who holds an address:
-// whoever may read the status must not learn that. It is a POST for the log's sake
-// too: every one of them leaves a line.
-func (r *route) changes() bool { return r.method == http.MethodPost }
-
-// document is an answer that is no JSON.
-type document []byte
-
-func find(path string) (*route, bool) {
-	switch path {
-	case "/v1/status":
-		return &route{http.MethodGet, hurry, (*Server).answerStatus}, true
-	case "/v1/reload":
-		return &route{http.MethodPost, 60 * time.Second, (*Server).answerReload}, true
-	case "/v1/explain":
-		return &route{http.MethodPost, hurry, (*Server).answerExplain}, true
-	case "/v1/lend":
-		return &route{http.MethodPost, 10 * time.Second, (*Server).answerLend}, true
-	case "/v1/yield":
-		return &route{http.MethodPost, 10 * time.Second, (*Server).answerYield}, true
-	case "/v1/openapi.yaml":
-		return &route{http.MethodGet, hurry, (*Server).answerOpenAPI}, true
-	}
-	return nil, false
-}
-
-func (s *Server) answerStatus(context.Context, []byte, *Peer) (any, error) {
-	status := s.gateway.Status()
-	return &status, nil
-}
-
-func (s *Server) answerReload(ctx context.Context, body []byte, _ *Peer) (any, error) {
-	var opts ReloadOptions
-	if err := decode(body, &opts); err != nil {
-		return nil, err
-	}
-	result, err := s.gateway.Reload(ctx, opts)
-	return &result, err
-}
-
-// answerExplain leaves the addresses out of its own errors: they are logged.
-func (s *Server) answerExplain(ctx context.Context, body []byte, _ *Peer) (any, error) {
-	var opts ExplainOptions
-	if err := decode(body, &opts); err != nil {
-		return nil, err
-	}
-	if err := opts.normalize(); err != nil {
-		return nil, err
-	}
-	explanation, err := s.gateway.Explain(ctx, opts)
-	return &explanation, err
-}
-
-func (s *Server) answerLend(ctx context.Context, body []byte, _ *Peer) (any, error) {
-	var opts LendOptions
-	if err := decode(body, &opts); err != nil {
-		return nil, err
-	}
-	result, err := s.gateway.Lend(ctx, opts.To)
-	return &result, err
-}
-
-func (s *Server) answerYield(ctx context.Context, body []byte, peer *Peer) (any, error) {
-	if err := decode(body, &struct{}{}); err != nil {
-		return nil, err
-	}
-	handover, err := s.gateway.Yield(ctx, *peer)
-	return &handover, err
-}
-
-func (s *Server) answerOpenAPI(context.Context, []byte, *Peer) (any, error) {
-	return document(openAPI), nil
-}
-
 // handle answers one request.
 func (s *Server) handle(w http.ResponseWriter, r *http.Request) {
 	start := time.Now()
 	peer, _ := r.Context().Value(peerKey{}).(*Peer)
-	answer, err := s.ask(w, r, peer)
-	code, failure := http.StatusOK, failed(err)
-	if failure != nil {
-		code, answer = failure.Code, failure
-	}
-	// What the gateway needed is over; what is left is the client's time.
-	_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(hurry))
-	sent := write(w, code, answer)
+	out := &stream{w: w}
+	answer, err := s.ask(out, r, peer)
+	code, sent := finish(out, answer, err)
 	if r.Method == http.MethodGet && code == http.StatusOK && sent == nil {
 		return
 	}
 	s.log.Info("control request", zap.String("method", r.Method), zap.String("path", r.URL.Path), zap.Int("status", code),
 		zap.Int("pid", peer.PID), zap.Int("uid", peer.UID), zap.Duration("took", time.Since(start)),
 		zap.NamedError("answer", err), zap.NamedError("unsent", sent))
+	if out.begun() && err != nil {
+		panic(http.ErrAbortHandler) // or the client would take a part for the whole
+	}
+}
+
+// finish sends what is left to send, and returns the status and why it did not arrive.
+func finish(out *stream, answer any, err error) (code int, sent error) {
+	code, failure := http.StatusOK, failed(err)
+	// What the gateway needed is over; what is left is the client's time.
+	out.allow()
+	switch {
+	case out.begun():
+		return code, nil // net/http ends it
+	case failure != nil:
+		code, answer = failure.Code, failure
+	case answer == nil: // a stream of nothing
+		return code, out.begin()
+	}
+	return code, write(out.w, code, answer)
 }
 
 // ask checks a request and lets its route answer. A panic in there is a fault of
 // this program and an answer like any other.
-func (s *Server) ask(w http.ResponseWriter, r *http.Request, peer *Peer) (answer any, err error) {
+func (s *Server) ask(out *stream, r *http.Request, peer *Peer) (answer any, err error) {
 	defer func() {
 		if p := recover(); p != nil {
 			s.log.Error("panic in a control request", zap.Any("panic", p), zap.ByteString("stack", debug.Stack()))
@@ -141,22 +68,26 @@ func (s *Server) ask(w http.ResponseWriter, r *http.Request, peer *Peer) (answer
 			Fix: "GET /v1/openapi.yaml says what there is"}
 	}
 	if r.Method != route.method {
-		w.Header().Set("Allow", route.method)
+		out.w.Header().Set("Allow", route.method)
 		return nil, &Error{Code: http.StatusMethodNotAllowed, Message: fmt.Sprintf("%s takes %s only", r.URL.Path, route.method)}
 	}
 	if route.changes() && !s.mayChange(peer) {
 		return nil, &Error{Code: http.StatusForbidden, Message: fmt.Sprintf("uid %d may read this gateway's status and no more", peer.UID),
 			Fix: "ask as root or as the gateway's own user, or give the socket to a group of yours, with: chgrp GROUP " + s.socket.path}
 	}
-	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, mostBody))
+	body, err := io.ReadAll(http.MaxBytesReader(out.w, r.Body, mostBody))
 	if err != nil {
 		return nil, unread(err)
 	}
 	// From here on net/http reads on without a deadline, to notice a client that
 	// hangs up.
-	ctx, cancel := context.WithTimeout(r.Context(), route.within)
+	ctx, cancel := route.bounded(r.Context())
 	defer cancel()
-	return route.answer(s, ctx, body, peer)
+	if route.stream == nil {
+		return route.answer(s, ctx, body, peer)
+	}
+	defer context.AfterFunc(ctx, out.end)()
+	return nil, route.stream(s, ctx, body, peer, out)
 }
 
 // unread says why a body could not be read.

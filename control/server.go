@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"net"
 	"net/http"
@@ -14,6 +15,8 @@ import (
 	"time"
 
 	"go.uber.org/zap"
+
+	"op25b/report"
 )
 
 const (
@@ -44,6 +47,27 @@ type Gateway interface {
 	// was asked, as of a time before the history begins, the error is an *Error with
 	// code 400 that says what can.
 	Explain(ctx context.Context, opts ExplainOptions) (Explanation, error)
+	// Top says who tries most at the moment. Most is from 1 to 1000.
+	Top(ctx context.Context, opts TopOptions) (Top, error)
+	// Tail calls send for each attempt, one at a time, until ctx has ended or the gateway
+	// ends, and then returns nil; if send fails, it returns that error. A send may take
+	// some seconds: what comes meanwhile is kept or counted as missed, and nothing of the
+	// packet path waits for it. An error before the first send is the client's answer.
+	// Within is masked and not mapped, or the zero prefix.
+	Tail(ctx context.Context, opts TailOptions, send func(TailEvent) error) error
+	// Subscriber says all there is to know of one. The address is valid, not mapped and
+	// without a zone; days are from 1 to 400.
+	Subscriber(ctx context.Context, opts SubscriberOptions) (Subscriber, error)
+	// Report makes a report. From and To are whole hours in UTC, From is before To, and
+	// there are 3650 days between them at most. To may lie ahead: up to an hour where
+	// nothing was said of it.
+	Report(ctx context.Context, opts ReportOptions) (report.Report, error)
+	// Diag writes a zip archive to w, which may block for some seconds. An error before
+	// the first write is the client's answer; after one, the answer is cut off, so that
+	// nobody takes a part for the whole.
+	Diag(ctx context.Context, opts DiagOptions, w io.Writer) error
+	// Calendar says what is planned and what was. It tells about no subscriber.
+	Calendar(ctx context.Context) (Calendar, error)
 	// Lend sends copies of the interfaces' queues to a successor, and changes
 	// nothing: packets go to whoever reads first.
 	Lend(ctx context.Context, to string) (LendResult, error)
@@ -72,6 +96,8 @@ type Server struct {
 	gateway  Gateway // set by Serve, before any request
 	stop     context.CancelFunc
 	close    func() error
+
+	tails, reports, bundles places
 }
 
 // Listen makes a socket that no client sees until Publish. The error is
@@ -148,9 +174,12 @@ func (s *Server) mayChange(p *Peer) bool {
 // peerKey is the context key of the connection's Peer.
 type peerKey struct{}
 
+// roomKey is the context key of what makes the connection's place free for another one.
+type roomKey struct{}
+
 func withPeer(ctx context.Context, c net.Conn) context.Context {
 	if c, ok := c.(*conn); ok {
-		return context.WithValue(ctx, peerKey{}, &c.peer)
+		return context.WithValue(context.WithValue(ctx, peerKey{}, &c.peer), roomKey{}, c.closed)
 	}
 	return ctx
 }

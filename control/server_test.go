@@ -5,6 +5,7 @@ package control
 import (
 	"context"
 	"errors"
+	"io"
 	"net/netip"
 	"os"
 	"path/filepath"
@@ -15,6 +16,8 @@ import (
 
 	"go.uber.org/goleak"
 	"go.uber.org/zap"
+
+	"op25b/report"
 )
 
 func TestMain(m *testing.M) {
@@ -31,6 +34,55 @@ type fake struct {
 	explain func(context.Context, ExplainOptions) (Explanation, error)
 	lend    func(context.Context, string) (LendResult, error)
 	yield   func(context.Context, Peer) (Handover, error)
+
+	top        func(context.Context, TopOptions) (Top, error)
+	tail       func(context.Context, TailOptions, func(TailEvent) error) error
+	subscriber func(context.Context, SubscriberOptions) (Subscriber, error)
+	report     func(context.Context, ReportOptions) (report.Report, error)
+	diag       func(context.Context, DiagOptions, io.Writer) error
+	calendar   func(context.Context) (Calendar, error)
+}
+
+func (f *fake) Top(ctx context.Context, opts TopOptions) (Top, error) {
+	if f.top == nil {
+		return Top{}, nil
+	}
+	return f.top(ctx, opts)
+}
+
+func (f *fake) Tail(ctx context.Context, opts TailOptions, send func(TailEvent) error) error {
+	if f.tail == nil {
+		return nil
+	}
+	return f.tail(ctx, opts, send)
+}
+
+func (f *fake) Subscriber(ctx context.Context, opts SubscriberOptions) (Subscriber, error) {
+	if f.subscriber == nil {
+		return Subscriber{}, nil
+	}
+	return f.subscriber(ctx, opts)
+}
+
+func (f *fake) Report(ctx context.Context, opts ReportOptions) (report.Report, error) {
+	if f.report == nil {
+		return report.Report{}, nil
+	}
+	return f.report(ctx, opts)
+}
+
+func (f *fake) Diag(ctx context.Context, opts DiagOptions, w io.Writer) error {
+	if f.diag == nil {
+		return nil
+	}
+	return f.diag(ctx, opts, w)
+}
+
+func (f *fake) Calendar(ctx context.Context) (Calendar, error) {
+	if f.calendar == nil {
+		return Calendar{}, nil
+	}
+	return f.calendar(ctx)
 }
 
 func (f *fake) Status() Status {
