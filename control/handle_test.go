@@ -17,8 +17,12 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
 	"go.yaml.in/yaml/v3"
 	"golang.org/x/sys/unix"
+
+	"op25b/census"
+	"op25b/report"
 )
 
 // raw sends bytes and returns the answer.
@@ -47,6 +51,55 @@ func explain(source, destination string) string {
 	return request("POST", "/v1/explain", fmt.Sprintf(`{"source":%s,"destination":%s}`, source, destination))
 }
 
+// asked is a request, how the gateway fails, and the answer.
+type asked struct {
+	name, request string
+	fault         error
+	code          int
+	says          string
+}
+
+// askedOfEach are what every question about subscribers has in common.
+func askedOfEach(big string) (all []asked) {
+	for path, body := range aboutSubscribers() {
+		post := request("POST", path, body)
+		all = append(
+			all,
+			asked{path + " by GET", request("GET", path, ""), nil, 405, "takes POST only"},
+			asked{path + ", large body", request("POST", path, big), nil, 413, ""},
+			asked{path + " of a list", request("POST", path, "[]"), nil, 400, "not understood"},
+			asked{path + " failed", post, errors.New("it broke"), 500, `"error":"it broke"`},
+			asked{path + ", not known", post, &Error{Code: 400, Message: "there is no journal", Fix: "set journal.path"}, 400, `"fix":"set journal.path"`},
+			asked{path + ", ending", post, context.Canceled, 503, "is ending"},
+		)
+		if path != "/v1/tail" { // has no time
+			all = append(all, asked{path + " not in time", post, context.DeadlineExceeded, 504, "not ready in time"})
+		}
+	}
+	return all
+}
+
+// aboutSubscribers has a body for each of the questions that tell about them.
+func aboutSubscribers() map[string]string {
+	return map[string]string{
+		"/v1/top": "", "/v1/tail": "", "/v1/subscriber": `{"address":"192.0.2.1"}`, "/v1/report": "{}", "/v1/diag": "",
+	}
+}
+
+func contentType(path string, code int) string {
+	switch {
+	case code != 200:
+		return "application/json"
+	case path == "/v1/openapi.yaml":
+		return "application/yaml"
+	case path == "/v1/tail":
+		return "application/x-ndjson"
+	case path == "/v1/diag":
+		return "application/zip"
+	}
+	return "application/json"
+}
+
 // Every documented code of every path is seen, and no other.
 func TestRequests(t *testing.T) {
 	t.Parallel()
@@ -66,15 +119,35 @@ func TestRequests(t *testing.T) {
 		},
 		lend:  func(context.Context, string) (LendResult, error) { return LendResult{Queues: 4}, fault },
 		yield: func(context.Context, Peer) (Handover, error) { return Handover{}, fault },
+		top: func(_ context.Context, opts TopOptions) (Top, error) {
+			return Top{Lost: uint64(opts.Most), Subscribers: []ActiveSubscriber{{}}}, fault
+		},
+		tail: func(_ context.Context, opts TailOptions, send func(TailEvent) error) error {
+			if fault != nil {
+				return fault
+			}
+			return send(TailEvent{Pool: opts.Within.String(), Source: netip.MustParseAddr("192.0.2.1"), Missed: 3})
+		},
+		subscriber: func(_ context.Context, opts SubscriberOptions) (Subscriber, error) {
+			return Subscriber{
+				Explanation: Explanation{Source: opts.Address, Place: float64(opts.Days)}, Records: []census.Record{{Pool: "residential"}}, Finding: &report.Finding{},
+			}, fault
+		},
+		report: func(_ context.Context, opts ReportOptions) (report.Report, error) {
+			return report.Report{From: opts.From, To: opts.To, Findings: []report.Finding{{Kind: report.Mailer}}}, fault
+		},
+		diag: func(_ context.Context, opts DiagOptions, w io.Writer) error {
+			if fault != nil {
+				return fault
+			}
+			_, err := fmt.Fprintf(w, "PK, with subscribers: %t", opts.Subscribers)
+			return err
+		},
+		calendar: func(context.Context) (Calendar, error) { return Calendar{}, fault },
 	})
 	big := strings.Repeat(" ", mostBody) + "{}"
 	seen := map[string]map[int]bool{}
-	for _, tt := range []struct {
-		name, request string
-		fault         error
-		code          int
-		says          string
-	}{
+	for _, tt := range append([]asked{
 		{"status", request("GET", "/v1/status", ""), nil, 200, `"problems":[]`},
 		{"status with a query", request("GET", "/v1/status?x=1", ""), nil, 200, `"drops":{}`},
 		{"description", request("GET", "/v1/openapi.yaml", ""), nil, 200, "openapi: 3.1.0"},
@@ -120,6 +193,47 @@ func TestRequests(t *testing.T) {
 		{"explain, ending", explain(`"192.0.2.1"`, `"192.0.2.25:25"`), context.Canceled, 503, "is ending"},
 		{"explain, large body", request("POST", "/v1/explain", big), nil, 413, ""},
 		{"explain by GET", request("GET", "/v1/explain", ""), nil, 405, "takes POST only"},
+		{"calendar", request("GET", "/v1/calendar", ""), nil, 200, `"events":[]`},
+		{"calendar failed", request("GET", "/v1/calendar", ""), errors.New("it broke"), 500, `"error":"it broke"`},
+		{"calendar not in time", request("GET", "/v1/calendar", ""), context.DeadlineExceeded, 504, ""},
+		{"calendar, ending", request("GET", "/v1/calendar", ""), context.Canceled, 503, ""},
+		{"calendar by POST", request("POST", "/v1/calendar", ""), nil, 405, "takes GET only"},
+		{"top, usually", request("POST", "/v1/top", ""), nil, 200, `"lost":20`},
+		{"top, lists in it", request("POST", "/v1/top", "{}"), nil, 200, `"attempts":{},"destinations":0,"estimated":false,"last":"0001-01-01T00:00:00Z"}],"destinations":[],"attempts":{}`},
+		{"top of most", request("POST", "/v1/top", `{"most":1000}`), nil, 200, `"lost":1000`},
+		{"top of too many", request("POST", "/v1/top", `{"most":1001}`), nil, 400, "1 to 1000"},
+		{"top of fewer than nobody", request("POST", "/v1/top", `{"most":-1}`), nil, 400, "1 to 1000"},
+		{"top, unknown field", request("POST", "/v1/top", `{"limit":1}`), nil, 400, "limit"},
+		{"tail", request("POST", "/v1/tail", ""), nil, 200, `"source":"192.0.2.1","destination":"","port":0,"outcome":"","missed":3}` + "\n"},
+		{"tail, empty prefix", request("POST", "/v1/tail", `{"within":""}`), nil, 200, "invalid Prefix"},
+		{"tail, a prefix with a host", request("POST", "/v1/tail", `{"within":"192.0.2.1/24"}`), nil, 200, `"192.0.2.0/24"`},
+		{"tail, IPv6", request("POST", "/v1/tail", `{"within":"2001:db8::1/32"}`), nil, 200, `"2001:db8::/32"`},
+		{"tail, mapped", request("POST", "/v1/tail", `{"within":"::ffff:192.0.2.1/120"}`), nil, 200, `"192.0.2.0/24"`},
+		{"tail, mapped and more", request("POST", "/v1/tail", `{"within":"::ffff:192.0.2.1/80"}`), nil, 400, "more than IPv4"},
+		{"tail, an address", request("POST", "/v1/tail", `{"within":"192.0.2.1"}`), nil, 400, "not understood"},
+		{"tail, unknown field", request("POST", "/v1/tail", `{"pool":"x"}`), nil, 400, "pool"},
+		{"subscriber", request("POST", "/v1/subscriber", `{"address":"192.0.2.1"}`), nil, 200, `"place":7`},
+		{"subscriber, lists in it", request("POST", "/v1/subscriber", `{"address":"192.0.2.1"}`), nil, 200, `"minutes":0,"top":[]}],"finding":{"subscriber":"","pool":"","kind":"","confidence":0,"evidence":[]`},
+		{"subscriber for long", request("POST", "/v1/subscriber", `{"address":"192.0.2.1","days":400}`), nil, 200, `"place":400`},
+		{"subscriber for too long", request("POST", "/v1/subscriber", `{"address":"192.0.2.1","days":401}`), nil, 400, "1 to 400"},
+		{"subscriber, the future", request("POST", "/v1/subscriber", `{"address":"192.0.2.1","days":-1}`), nil, 400, "1 to 400"},
+		{"subscriber, mapped", request("POST", "/v1/subscriber", `{"address":"::ffff:192.0.2.1"}`), nil, 200, `"source":"192.0.2.1"`},
+		{"subscriber, a zone", request("POST", "/v1/subscriber", `{"address":"fe80::1%eth0"}`), nil, 200, `"source":"fe80::1"`},
+		{"subscriber nobody", request("POST", "/v1/subscriber", ""), nil, 400, "no address"},
+		{"subscriber, unknown field", request("POST", "/v1/subscriber", `{"addr":"192.0.2.1"}`), nil, 400, "addr"},
+		{
+			"report", request("POST", "/v1/report", `{"from":"2026-11-01T00:30:00+09:00","to":"2026-11-02T00:00:01+09:00"}`), nil, 200,
+			`{"from":"2026-10-31T15:00:00Z","to":"2026-11-01T16:00:00Z"`,
+		},
+		{"report to a whole hour", request("POST", "/v1/report", `{"to":"2026-11-09T00:00:00Z"}`), nil, 200, `{"from":"2026-11-02T00:00:00Z","to":"2026-11-09T00:00:00Z"`},
+		{"report, usually", request("POST", "/v1/report", ""), nil, 200, `"evidence":[],"attempts":{}`},
+		{"report of nothing", request("POST", "/v1/report", `{"from":"2026-11-02T00:00:00Z","to":"2026-11-02T00:00:00Z"}`), nil, 400, "from is not before to"},
+		{"report backwards", request("POST", "/v1/report", `{"from":"2026-11-02T00:00:00Z","to":"2026-11-01T00:00:00Z"}`), nil, 400, "from is not before to"},
+		{"report of an age", request("POST", "/v1/report", `{"from":"1926-11-02T00:00:00Z","to":"2026-11-01T00:00:00Z"}`), nil, 400, "3650 days"},
+		{"report, unknown field", request("POST", "/v1/report", `{"last":"7d"}`), nil, 400, "last"},
+		{"diag", request("POST", "/v1/diag", ""), nil, 200, "PK, with subscribers: false"},
+		{"diag with subscribers", request("POST", "/v1/diag", `{"subscribers":true}`), nil, 200, "PK, with subscribers: true"},
+		{"diag, unknown field", request("POST", "/v1/diag", `{"redact":false}`), nil, 400, "redact"},
 		{"yield failed", request("POST", "/v1/yield", ""), errors.New("it broke"), 500, ""},
 		{"yield not in time", request("POST", "/v1/yield", ""), context.DeadlineExceeded, 504, ""},
 		{"yield, ending", request("POST", "/v1/yield", ""), context.Canceled, 503, ""},
@@ -142,7 +256,7 @@ func TestRequests(t *testing.T) {
 		{"a path that only looks alike", request("GET", "/v1//status", ""), nil, 404, ""},
 		{"root", request("GET", "/", ""), nil, 404, ""},
 		{"options of all", request("OPTIONS", "*", ""), nil, 404, ""},
-	} {
+	}, askedOfEach(big)...) {
 		fault = tt.fault
 		resp, body := raw(t, path, tt.request)
 		if resp.StatusCode != tt.code || !strings.Contains(body, tt.says) {
@@ -155,6 +269,9 @@ func TestRequests(t *testing.T) {
 		note(seen, target, resp.StatusCode)
 		if allow := resp.Header.Get("Allow"); (allow != "") != (tt.code == 405) {
 			t.Errorf("%s: Allow is %q", tt.name, allow)
+		}
+		if want := contentType(target, tt.code); resp.Header.Get("Content-Type") != want {
+			t.Errorf("%s: %s, want %s", tt.name, resp.Header.Get("Content-Type"), want)
 		}
 		if tt.code != 200 && !strings.HasPrefix(tt.request, "HEAD") {
 			var failure Error
@@ -259,6 +376,8 @@ type schema struct {
 	Required   []string
 	Properties map[string]*schema
 	Items      *schema
+	MinItems   int `yaml:"minItems"`
+	MaxItems   int `yaml:"maxItems"`
 	// Additional is a schema, or false.
 	Additional yaml.Node `yaml:"additionalProperties"`
 }
@@ -290,7 +409,7 @@ func documentedCodes(t *testing.T) map[string]map[int]bool {
 			}
 		}
 	}
-	if len(out) != 6 {
+	if len(out) != 12 {
 		t.Errorf("%d paths", len(out))
 	}
 	return out
@@ -300,8 +419,11 @@ func documentedCodes(t *testing.T) map[string]map[int]bool {
 func TestDescription(t *testing.T) {
 	t.Parallel()
 	d := describe(t)
-	c := &comparison{t: t, schemas: d.Components.Schemas, seen: map[string]bool{"YieldOptions": true, "Counts": true}}
-	for _, v := range []any{Status{}, ReloadOptions{}, ReloadResult{}, ExplainOptions{}, Explanation{}, LendOptions{}, LendResult{}, Handover{}, Error{}} {
+	c := &comparison{t: t, schemas: d.Components.Schemas, seen: map[string]bool{"YieldOptions": true, "Counts": true, "Outcome": true}}
+	for _, v := range []any{
+		Status{}, ReloadOptions{}, ReloadResult{}, ExplainOptions{}, Explanation{}, LendOptions{}, LendResult{}, Handover{}, Error{},
+		TopOptions{}, Top{}, TailOptions{}, TailEvent{}, SubscriberOptions{}, Subscriber{}, ReportOptions{}, report.Report{}, DiagOptions{}, Calendar{},
+	} {
 		c.named(reflect.TypeOf(v))
 	}
 	for name := range d.Components.Schemas {
@@ -309,7 +431,16 @@ func TestDescription(t *testing.T) {
 			t.Errorf("the schema %s describes nothing", name)
 		}
 	}
-	for _, request := range []string{"ReloadOptions", "ExplainOptions", "LendOptions", "YieldOptions"} {
+	var outcomes []string
+	for o := range census.NumOutcomes {
+		outcomes = append(outcomes, o.String())
+	}
+	if diff := cmp.Diff(outcomes, d.Components.Schemas["Outcome"].Enum); diff != "" {
+		t.Errorf("outcomes, of which a record's attempts have the order (-want +got):\n%s", diff)
+	}
+	for _, request := range []string{
+		"ReloadOptions", "ExplainOptions", "LendOptions", "YieldOptions", "TopOptions", "TailOptions", "SubscriberOptions", "ReportOptions", "DiagOptions",
+	} {
 		if d.Components.Schemas[request].Additional.Value != "false" {
 			t.Errorf("%s: unknown fields are refused, and it does not say so", request)
 		}
@@ -338,9 +469,9 @@ func (c *comparison) named(typ reflect.Type) {
 		required[field] = true
 	}
 	fields := map[string]bool{}
-	for f := range typ.Fields() {
+	for _, f := range reflect.VisibleFields(typ) { // those of embedded structs too
 		tag, options, _ := strings.Cut(f.Tag.Get("json"), ",")
-		if tag == "-" {
+		if tag == "-" || f.Anonymous {
 			continue
 		}
 		fields[tag] = true
@@ -349,7 +480,7 @@ func (c *comparison) named(typ reflect.Type) {
 			c.t.Errorf("%s.%s is not documented", name, tag)
 			continue
 		}
-		if must := options == "" && name != "ReloadOptions"; must != required[tag] {
+		if must := options == "" && name != "ReloadOptions" && name != "DiagOptions"; must != required[tag] {
 			c.t.Errorf("%s.%s: always there %t, required %t", name, tag, must, required[tag])
 		}
 		c.same(name+"."+tag, f.Type, property)
@@ -370,12 +501,16 @@ func (c *comparison) same(where string, typ reflect.Type, s *schema) {
 	switch {
 	case typ == reflect.TypeFor[time.Time]():
 		want.Type, want.Format = "string", "date-time"
-	case typ == reflect.TypeFor[netip.Addr](), typ == reflect.TypeFor[netip.AddrPort]():
+	case typ == reflect.TypeFor[netip.Addr](), typ == reflect.TypeFor[netip.AddrPort](), typ == reflect.TypeFor[netip.Prefix]():
 		want.Type = "string"
 	case typ == reflect.TypeFor[State]():
 		want.Type, want.Enum = "string", []string{string(StateOK), string(StateDegraded), string(StateStarting), string(StateStopping)}
 	case typ == reflect.TypeFor[Role]():
 		want.Type, want.Enum = "string", []string{string(RoleSubscriber), string(RoleUpstream)}
+	case typ == reflect.TypeFor[report.Kind]():
+		want.Type, want.Enum = "string", []string{string(report.Mailer), string(report.Infected), string(report.Unclear)}
+	case typ == reflect.TypeFor[census.Outcome]():
+		want.Ref = "#/components/schemas/Outcome"
 	case typ == reflect.TypeFor[map[string]map[string]uint64]():
 		want.Ref = "#/components/schemas/Counts"
 	case typ.Kind() == reflect.Struct:
@@ -383,8 +518,16 @@ func (c *comparison) same(where string, typ reflect.Type, s *schema) {
 		c.named(typ)
 	case typ.Kind() == reflect.Map:
 		want.Type = "object"
-	case typ.Kind() == reflect.Slice:
+		var values schema
+		if err := s.Additional.Decode(&values); err != nil {
+			c.t.Errorf("%s: an object of what? %v", where, err)
+		}
+		c.same(where+"{}", typ.Elem(), &values)
+	case typ.Kind() == reflect.Slice, typ.Kind() == reflect.Array:
 		want.Type = "array"
+		if typ.Kind() == reflect.Array && (s.MinItems != typ.Len() || s.MaxItems != typ.Len()) {
+			c.t.Errorf("%s: %d to %d items, and there are %d", where, s.MinItems, s.MaxItems, typ.Len())
+		}
 		if s.Items == nil {
 			c.t.Errorf("%s: an array of what?", where)
 			return
