@@ -19,6 +19,9 @@ const (
 	RespondProhibited
 	// RespondDrop answers nothing.
 	RespondDrop
+	// RespondNotice is RespondReset to Decide. Who can accept the connection and say
+	// in words why it is refused may do so: see [Policy.Notices].
+	RespondNotice
 )
 
 // Pool is a set of prefixes whose addresses are assigned alike.
@@ -126,12 +129,15 @@ func (p *Policy) addPools(spec *Spec) error {
 	for i := range spec.Pools {
 		pool := &spec.Pools[i]
 		p.poolNames = append(p.poolNames, pool.Name)
-		if pool.Response > RespondDrop {
+		if pool.Response > RespondNotice {
 			errs = append(errs, fmt.Errorf("compile pool %q: no such response: %d", pool.Name, pool.Response))
 		}
 		scope, wrong := pool.scope(destinations)
 		errs = append(errs, wrong...)
 		p.classes = append(p.classes, pool.class())
+		notice := pool.Response == RespondNotice && !pool.Static
+		p.notices = append(p.notices, notice)
+		p.anyNotices = p.anyNotices || notice
 		p.scopes = append(p.scopes, scope)
 		prefixes = append(prefixes, pool.Prefixes)
 	}

@@ -94,7 +94,7 @@ func TestCompileRefuses(t *testing.T) {
 			[]string{"192.0.2.25/32", "isp-msa", "partner"},
 		},
 		{
-			"an unknown response", func(s *filter.Spec) { s.Pools[0].Response = filter.RespondDrop + 1 },
+			"an unknown response", func(s *filter.Spec) { s.Pools[0].Response = filter.RespondNotice + 1 },
 			[]string{"residential", "response"},
 		},
 		{

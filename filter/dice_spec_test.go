@@ -15,7 +15,7 @@ func (d dice) spec() filter.Spec {
 		p := &s.Pools[i]
 		names = append(names, p.Name)
 		p.Static, p.Scheduled, p.Monitor, p.Rules = d.chance(20), d.chance(70), d.chance(15), nil
-		p.Response, p.Delegation = filter.Response(d.IntN(3)), pick(d, []int{0, 48, 52, 56, 60, 64})
+		p.Response, p.Delegation = filter.Response(d.IntN(4)), pick(d, []int{0, 48, 52, 56, 60, 64})
 		if p.Static {
 			p.Scheduled, p.Monitor = false, false
 		}

@@ -54,7 +54,7 @@ func DiffPolicies(old, next *Policy) Diff {
 			d.BecomeStatic++
 		case old.static(before):
 		default:
-			if old.classes[before.id] != next.classes[after.id] {
+			if old.classes[before.id] != next.classes[after.id] || old.notices[before.id] != next.notices[after.id] {
 				d.Answered++
 			}
 			if !old.scopes[before.id].equal(&next.scopes[after.id]) {

@@ -13,6 +13,8 @@ type Explanation struct {
 	PoolPrefix netip.Prefix
 	// Static is true for a static pool.
 	Static bool
+	// Notice is true for a pool with [RespondNotice].
+	Notice bool
 	// Exempt is true for a subscriber who is exempt, by ExemptPrefix.
 	Exempt       bool
 	ExemptPrefix netip.Prefix
@@ -46,20 +48,18 @@ func (p *Policy) Explain(dir Direction, pkt []byte, sum Checksum) Explanation {
 	if v.rule != nil {
 		e.Rule = v.rule.name
 	}
-	holder, held := p.pools.prefix(subscriber)
+	h, held := p.holder(subscriber)
 	if held {
-		if holder.id == p.exemptID() {
-			x := p.exempted[holder.prefix]
-			e.Exempt, e.ExemptPrefix, holder = true, x.exemption, x.pool
-		}
-		e.Pool, e.PoolPrefix = p.poolNames[holder.id], holder.prefix
-		e.Static = p.classes[holder.id] == classStatic
-		e.Delegated = p.scopes[holder.id].delegated(subscriber)
+		e.Pool, e.PoolPrefix = p.poolNames[h.pool], h.prefix
+		e.Exempt, e.ExemptPrefix = h.exempt, h.exemption
+		e.Static = p.classes[h.pool] == classStatic
+		e.Notice = p.notices[h.pool]
+		e.Delegated = p.scopes[h.pool].delegated(subscriber)
 		e.Share = Place(e.Delegated)
 	}
 	if found, ok := p.relays.prefix(other); ok {
 		e.Relay, e.RelayPrefix = p.relayNames[found.id], found.prefix
-		e.RelayClosed = held && !p.serves(found.id, holder.id)
+		e.RelayClosed = held && !p.serves(found.id, h.pool)
 	}
 	return e
 }

@@ -178,7 +178,7 @@ func mistakes(s filter.Spec) string {
 		return ""
 	}
 	for _, pool := range s.Pools {
-		if pool.Response > filter.RespondDrop {
+		if pool.Response > filter.RespondNotice {
 			return "an unknown response"
 		}
 		if wrong := check("pool", pool.Prefixes); wrong != "" {

@@ -184,7 +184,7 @@ func (o *oracle) blockedPort(d datagram, c chain, sum filter.Checksum, response 
 		return drop(filter.ReasonBadChecksum)
 	}
 	answer := map[filter.Response]filter.Action{
-		filter.RespondReset: filter.Reset, filter.RespondProhibited: filter.Prohibited, filter.RespondDrop: filter.Drop,
+		filter.RespondReset: filter.Reset, filter.RespondProhibited: filter.Prohibited, filter.RespondDrop: filter.Drop, filter.RespondNotice: filter.Reset,
 	}
 	return judgement{answer[response], []filter.Reason{reason}}
 }

@@ -26,6 +26,9 @@ type Policy struct {
 	// something would be refused.
 	classes []class
 	scopes  []scope
+	// notices says which pools have a notice instead of a RST, where that can be.
+	notices    []bool
+	anyNotices bool
 
 	// relayPools are the pools that may reach a relay; nil: all.
 	relayPools [][]uint16

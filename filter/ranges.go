@@ -35,7 +35,7 @@ func (p *Policy) refuses(s span) bool {
 }
 
 // RefusedWith returns those of Refused that get this response. Sources in no pool
-// get none: they are with [RespondDrop].
+// get none: they are with [RespondDrop]. [RespondNotice] is [RespondReset] here.
 func (p *Policy) RefusedWith(r Response) []netipx.IPRange {
 	class := Pool{Response: r}.class()
 	return p.pools.ranges(func(s span) bool {

@@ -25,6 +25,7 @@ type worker struct {
 	answer answerer
 	limit  *limiter // of refusals; nil: none
 	count  counters
+	tried  *ring    // attempts, for who counts them
 	failed throttle // log lines about what the kernel refuses
 	frame  frame    // the one at work, for who looks into a panic
 
@@ -39,7 +40,7 @@ type worker struct {
 func newWorker(r *Router, d filter.Direction, lane Lane, opts Options) *worker {
 	w := &worker{
 		router: r, direction: d, lane: lane, mtu: r.ports[d.Opposite()].MTU, giveBack: opts.Hop.giveBack(),
-		answer: newAnswerer(r.ports[d].Addresses), failed: newThrottle(r.log),
+		answer: newAnswerer(r.ports[d].Addresses), failed: newThrottle(r.log), tried: new(ring),
 	}
 	if d == filter.Outbound { // nothing inbound is refused with an answer
 		w.limit = newLimiter(opts.Limits)
@@ -130,8 +131,10 @@ func (w *worker) move(f frame) Fate {
 		return DroppedShort
 	}
 	pkt := f.packet()
-	v := w.router.policy.Load().Decide(w.direction, pkt, f.checksum())
+	policy := w.router.policy.Load()
+	v := policy.Decide(w.direction, pkt, f.checksum())
 	w.count.verdicts[v.Action][v.Reason].Add(1)
+	w.note(policy, pkt, v)
 	switch v.Action {
 	case filter.Drop:
 		return DroppedByVerdict
@@ -144,17 +147,33 @@ func (w *worker) move(f frame) Fate {
 	if hopLimit(pkt) == 0 {
 		return w.unreachable(f, v, timeExceeded)
 	}
+	if (v.Reason == filter.ReasonNotSYN || v.Reason == filter.ReasonEstablished) && w.router.notice.has(f) {
+		return HandedToHost
+	}
 	if v.Action == filter.Forward || v.Action == filter.Monitored {
 		return w.forward(f, v)
 	}
 	if !w.limit.allow(pkt) {
 		return DroppedByLimit
 	}
+	if v.Reason == filter.ReasonBlockedPort && w.notices(policy, f) {
+		return HandedToHost
+	}
 	if v.Action == filter.Prohibited {
 		f.complete()
 		return w.reply(w.answer.prohibited(pkt), AnsweredProhibited)
 	}
 	return w.reply(w.answer.reset(pkt), AnsweredReset)
+}
+
+// notices hands a connection that is to be refused to the notice, where the pool has
+// one and there is room.
+func (w *worker) notices(policy *filter.Policy, f frame) bool {
+	if w.router.notice == nil {
+		return false
+	}
+	src, _ := packetAddresses(f.packet())
+	return policy.Notices(src) && w.router.notice.admits(f)
 }
 
 // forward sends the frame on, unless it does not fit. A packet that may be

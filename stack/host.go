@@ -75,12 +75,8 @@ func (h *host) addNIC(id tcpip.NICID, nic netstack.LinkEndpoint, addresses []net
 		return fmt.Errorf("make host NIC: %w", stackError(err))
 	}
 	for _, a := range addresses {
-		proto := header.IPv6ProtocolNumber
-		if a.Is4() {
-			proto = header.IPv4ProtocolNumber
-		}
 		address := tcpip.AddrFromSlice(a.AsSlice()).WithPrefix()
-		err := h.stack.AddProtocolAddress(id, tcpip.ProtocolAddress{Protocol: proto, AddressWithPrefix: address},
+		err := h.stack.AddProtocolAddress(id, tcpip.ProtocolAddress{Protocol: networkOf(a), AddressWithPrefix: address},
 			netstack.AddressProperties{})
 		if err != nil {
 			return fmt.Errorf("give host NIC the address %s: %w", a, stackError(err))
@@ -112,17 +108,18 @@ func (h *host) receive(d filter.Direction, pkt []byte) bool {
 func (h *host) run(ctx context.Context) {
 	var running sync.WaitGroup
 	for d := range h.nics {
-		running.Go(func() { h.send(ctx, filter.Direction(d)) })
+		running.Go(func() { drainNIC(ctx, h.nics[d], h.out[d], filter.Direction(d), &h.fail) }) //nolint:gosec // two of them
 	}
 	running.Wait()
 	h.close()
 }
 
-// send writes what leaves by one NIC back to the port that it stands for.
-func (h *host) send(ctx context.Context, d filter.Direction) {
+// drainNIC writes what leaves by a NIC back to the port that it stands for, until ctx
+// ends.
+func drainNIC(ctx context.Context, nic *channel.Endpoint, out Lane, d filter.Direction, fail *throttle) {
 	var buf [FrameSize]byte
 	for {
-		pkt := h.nics[d].ReadContext(ctx)
+		pkt := nic.ReadContext(ctx)
 		if pkt == nil {
 			return
 		}
@@ -131,8 +128,8 @@ func (h *host) send(ctx context.Context, d filter.Direction) {
 			n += copy(buf[n:], part)
 		}
 		pkt.DecRef()
-		if err := h.out[d].Answer(buf[:n]); err != nil {
-			h.fail.warn("a packet of the router's own could not be written and is lost", d, err)
+		if err := out.Answer(buf[:n]); err != nil {
+			fail.warn("a packet of the router's own could not be written and is lost", d, err)
 		}
 	}
 }

@@ -59,6 +59,10 @@ type Options struct {
 	Policy               *filter.Policy
 	Hop                  Hop
 	Limits               Limits
+	// Notice is what connections are told that are refused to subscribers of pools with
+	// [filter.RespondNotice], behind "554 5.7.1 ": one line of printable ASCII. Empty: they
+	// are reset as others are.
+	Notice string
 	// Host lists the addresses that the router's own host side answers on;
 	// the policy's Router addresses. Empty: no host side is made.
 	Host []netip.Addr
@@ -72,7 +76,8 @@ type Router struct {
 	policy  atomic.Pointer[filter.Policy]
 	ports   [filter.NumDirections]Port // by the direction that enters there
 	workers []*worker
-	host    *host
+	host    *host   // nil: none
+	notice  *notice // nil: none
 	panics  panics
 	trouble trouble
 }
@@ -97,6 +102,16 @@ func New(opts Options) (*Router, error) {
 		}
 		r.host = host
 	}
+	if opts.Notice != "" {
+		notice, err := newNotice(opts.Notice, opts.Subscriber, opts.Log)
+		if err != nil {
+			if r.host != nil {
+				r.host.close()
+			}
+			return nil, err
+		}
+		r.notice = notice
+	}
 	for d := range filter.NumDirections {
 		for _, lane := range r.ports[d].Lanes {
 			r.workers = append(r.workers, newWorker(r, d, lane, opts))
@@ -110,6 +125,14 @@ func (r *Router) SetPolicy(p *filter.Policy) { r.policy.Store(p) }
 
 // Policy returns the policy in force.
 func (r *Router) Policy() *filter.Policy { return r.policy.Load() }
+
+// Notice says what became of connections that were offered a notice.
+func (r *Router) Notice() NoticeStats {
+	if r.notice == nil {
+		return NoticeStats{}
+	}
+	return r.notice.stats()
+}
 
 // Run forwards until ctx ends, a port is gone for good or too many packets make our
 // code panic; then it interrupts the ports, waits for every worker, and returns nil
@@ -127,6 +150,9 @@ func (r *Router) Run(ctx context.Context) error {
 	}
 	if r.host != nil {
 		running.Go(func() { r.host.run(ctx) })
+	}
+	if r.notice != nil {
+		running.Go(func() { r.notice.run(ctx) })
 	}
 	<-ctx.Done()
 	for _, p := range r.ports {
