@@ -1,0 +1,143 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package report
+
+import (
+	"cmp"
+	"math/bits"
+	"net/netip"
+	"slices"
+	"time"
+
+	"op25b/census"
+)
+
+// byHour sorts records by time, and makes one of those of the same hour, as there are
+// when a gateway is started anew. Their destinations may be the same or not: it takes
+// the larger number, which errs to the side of the mailer.
+func byHour(records []census.Record) []census.Record {
+	sorted := slices.Clone(records)
+	slices.SortStableFunc(sorted, func(a, b census.Record) int { return a.Hour.Compare(b.Hour) })
+	var hours []census.Record
+	for _, r := range sorted {
+		last := len(hours) - 1
+		if last < 0 || !hours[last].Hour.Equal(r.Hour) {
+			hours = append(hours, r)
+			continue
+		}
+		hours[last] = joinHour(hours[last], r)
+	}
+	return hours
+}
+
+func joinHour(a, b census.Record) census.Record {
+	for o := range a.Attempts {
+		a.Attempts[o] += b.Attempts[o]
+	}
+	a.Packets += b.Packets
+	a.Destinations = max(a.Destinations, b.Destinations)
+	a.Estimated = a.Estimated || b.Estimated
+	a.Minutes |= b.Minutes
+	a.Top = joinTop(a.Top, b.Top)
+	a.Pool = b.Pool
+	a.Unsolicited = joinReplies(a.Unsolicited, b.Unsolicited)
+	return a
+}
+
+// joinReplies takes the larger number of servers, as byHour does of destinations.
+func joinReplies(a, b census.Unsolicited) census.Unsolicited {
+	return census.Unsolicited{
+		SYNACKs: a.SYNACKs + b.SYNACKs, Resets: a.Resets + b.Resets, Data: a.Data + b.Data,
+		Peers: max(a.Peers, b.Peers), DataPeers: max(a.DataPeers, b.DataPeers),
+	}
+}
+
+// joinTop adds up destinations, and returns those with the most attempts.
+func joinTop(lists ...[]census.Destination) []census.Destination {
+	type key struct {
+		prefix netip.Prefix
+		port   uint16
+	}
+	at := map[key]int{}
+	all := []census.Destination{}
+	for _, d := range slices.Concat(lists...) {
+		k := key{d.Prefix, d.Port}
+		i, ok := at[k]
+		if !ok {
+			at[k] = len(all)
+			all = append(all, d)
+			continue
+		}
+		all[i] = joinDestination(all[i], d)
+	}
+	slices.SortStableFunc(all, func(a, b census.Destination) int {
+		return cmp.Or(cmp.Compare(b.Attempts, a.Attempts), a.Prefix.Addr().Compare(b.Prefix.Addr()))
+	})
+	return all[:min(len(all), census.MostTop):min(len(all), census.MostTop)]
+}
+
+func joinDestination(a, b census.Destination) census.Destination {
+	a.Attempts += b.Attempts
+	a.Packets += b.Packets
+	if b.First.Before(a.First) {
+		a.First = b.First
+	}
+	if b.Last.After(a.Last) {
+		a.Last, a.Outcome = b.Last, b.Outcome
+	}
+	return a
+}
+
+// summarize fills what a finding says besides the judgment.
+func summarize(hours []census.Record) Finding {
+	f := Finding{Attempts: map[string]uint64{}}
+	var tops [][]census.Destination
+	for i := range hours {
+		r := &hours[i]
+		f.Subscriber, f.Pool = r.Subscriber.String(), r.Pool
+		for o := range census.NumOutcomes {
+			if r.Attempts[o] > 0 {
+				f.Attempts[o.String()] += r.Attempts[o]
+			}
+		}
+		f.Packets += r.Packets
+		f.Destinations += r.Destinations
+		tops = append(tops, r.Top)
+		if r.Total() == 0 && r.Minutes == 0 {
+			continue
+		}
+		f.Hours++
+		first, last := bounds(r)
+		if f.First.IsZero() || first.Before(f.First) {
+			f.First = first
+		}
+		if last.After(f.Last) {
+			f.Last = last
+		}
+	}
+	if f.Hours == 0 {
+		f.First, f.Last = hours[0].Hour, hours[len(hours)-1].Hour
+	}
+	f.Top = joinTop(tops...)
+	return f
+}
+
+// bounds are the first and the last attempt of an hour, to the minute if destinations
+// say no more.
+func bounds(r *census.Record) (first, last time.Time) {
+	first, last = r.Hour, r.Hour
+	if r.Minutes != 0 {
+		first = r.Hour.Add(time.Duration(bits.TrailingZeros64(r.Minutes)) * time.Minute)
+		last = r.Hour.Add(time.Duration(bits.Len64(r.Minutes)-1) * time.Minute)
+	}
+	exact := false
+	for _, d := range r.Top {
+		if d.First.Before(first.Add(time.Minute)) && (!exact || d.First.Before(first)) {
+			first, exact = d.First, true
+		}
+		if d.Last.After(last) {
+			last = d.Last
+		}
+	}
+	return first, last
+}

@@ -1,0 +1,195 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package report
+
+import (
+	"fmt"
+	"math"
+	"os"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"op25b/census"
+	"op25b/report/population"
+)
+
+// trial is a subscriber whose kind is known, with what privacy leaves of its records.
+type trial struct {
+	kind    population.Kind
+	privacy population.Privacy
+	records []census.Record
+}
+
+// trials makes populations, each of them once for each way of keeping records.
+func trials(t *testing.T, first, last uint64, each int) []trial {
+	t.Helper()
+	var all []trial
+	for seed := first; seed <= last; seed++ {
+		for _, s := range population.Make(population.Options{Seed: seed, Each: each, Location: berlin(t)}) {
+			for _, p := range privacies() {
+				all = append(all, trial{s.Kind, p, p.Apply(s.Records)})
+			}
+		}
+	}
+	return all
+}
+
+func privacies() []population.Privacy {
+	return []population.Privacy{population.Full, population.Truncated, population.Absent}
+}
+
+func berlin(t *testing.T) *time.Location {
+	t.Helper()
+	zone, err := time.LoadLocation("Europe/Berlin")
+	if err != nil {
+		t.Skip("no time zones here: ", err)
+	}
+	return zone
+}
+
+// term is how much a point takes part in a score.
+type term struct {
+	at    int
+	share float64
+}
+
+// example is a trial as a regression sees it. A subscriber that is both things is as much
+// the one as the other, which draws such scores to the middle.
+type example struct {
+	terms []term
+	truth float64
+}
+
+// TestTune computes the weights: a logistic regression on the populations of seeds 1 to
+// 20, in which weights of a feature may only rise or only fall with its values, as the
+// feature is meant. Mimics are left out, since nothing tells them apart.
+func TestTune(t *testing.T) {
+	if os.Getenv("OP25B_TUNE") == "" {
+		t.Skip("weights are computed with OP25B_TUNE=1 only")
+	}
+	t.Parallel()
+	table := features()
+	at, n := make([]int, len(table)), 0
+	for i, f := range table {
+		at[i] = n
+		n += len(f.points)
+	}
+	var examples []example
+	for _, trial := range trials(t, 1, 20, 20) {
+		truth, ok := truthOf(trial.kind)
+		if !ok {
+			continue
+		}
+		e := example{truth: truth}
+		h := (&Judge{Known: population.Known, Location: berlin(t)}).observe(byHour(trial.records))
+		for i, f := range table {
+			v, ok := f.measure(h)
+			if !ok {
+				continue
+			}
+			p, share := f.place(v)
+			e.terms = append(e.terms, term{at[i] + p, (1 - share) * h.certainty()})
+			if share > 0 {
+				e.terms = append(e.terms, term{at[i] + p + 1, share * h.certainty()})
+			}
+		}
+		examples = append(examples, e)
+	}
+	weights := regress(examples, n, func(w []float64) {
+		for i, f := range table {
+			order(w[at[i]:at[i]+len(f.points)], falls(f.name))
+		}
+	})
+	for i, f := range table {
+		var points []string
+		for k, p := range f.points {
+			points = append(points, fmt.Sprintf("{%v, %.1f}", p.value, weights[at[i]+k]))
+		}
+		fmt.Printf("%s\n\t\t\t%s,\n", f.name, strings.Join(points, ", "))
+	}
+}
+
+func truthOf(k population.Kind) (float64, bool) {
+	if k == population.Mimic {
+		return 0, false
+	}
+	switch k.Truth() {
+	case population.IsMailer:
+		return 0, true
+	case population.IsInfected:
+		return 1, true
+	case population.IsBoth:
+		return 0.5, true
+	default:
+		return 0, false
+	}
+}
+
+// falls tells whether more of a feature speaks for a mailer.
+func falls(feature string) bool {
+	return slices.Contains([]string{
+		"attempts_per_destination", "top_share", "known_providers", "working_hours", "packets_per_attempt", "same_minutes",
+	}, feature)
+}
+
+// regress finds the weights by following the gradient, step by step, with a pull to zero
+// that keeps what the examples hardly tell near to it.
+func regress(examples []example, n int, constrain func([]float64)) []float64 {
+	const steps, pull = 4000, 0.002
+	w, g, speed := make([]float64, n), make([]float64, n), make([]float64, n)
+	for step := range steps {
+		clear(g)
+		for _, e := range examples {
+			var score float64
+			for _, t := range e.terms {
+				score += w[t.at] * t.share
+			}
+			off := (1/(1+math.Exp(-score)) - e.truth) / float64(len(examples))
+			for _, t := range e.terms {
+				g[t.at] += off * t.share
+			}
+		}
+		for i := range w {
+			g[i] += pull * w[i] / 10
+			speed[i] = 0.9*speed[i] - 2*g[i]
+			w[i] += speed[i] / (1 + float64(step)/steps)
+		}
+		constrain(w)
+	}
+	return w
+}
+
+// order makes values rise, or fall, and changes them as little as that allows: where they
+// do not, neighbours become their average.
+func order(w []float64, fall bool) {
+	if fall {
+		slices.Reverse(w)
+		defer slices.Reverse(w)
+	}
+	type block struct {
+		sum float64
+		n   int
+	}
+	var blocks []block
+	for _, v := range w {
+		b := block{v, 1}
+		for len(blocks) > 0 {
+			last := blocks[len(blocks)-1]
+			if last.sum/float64(last.n) <= b.sum/float64(b.n) {
+				break
+			}
+			b = block{b.sum + last.sum, b.n + last.n}
+			blocks = blocks[:len(blocks)-1]
+		}
+		blocks = append(blocks, b)
+	}
+	i := 0
+	for _, b := range blocks {
+		for range b.n {
+			w[i] = b.sum / float64(b.n)
+			i++
+		}
+	}
+}
