@@ -16,6 +16,7 @@ import (
 	"github.com/chromedp/cdproto/emulation"
 	cdplog "github.com/chromedp/cdproto/log"
 	"github.com/chromedp/chromedp"
+	"github.com/google/go-cmp/cmp"
 )
 
 // browse starts a browser for one test, or skips it.
@@ -25,7 +26,7 @@ func browse(t *testing.T) context.Context {
 	if err != nil {
 		t.Skip("SKIPPED: there is no chromium: what a browser makes of the page is not tested")
 	}
-	opts := append(chromedp.DefaultExecAllocatorOptions[:], chromedp.ExecPath(path), chromedp.NoSandbox,
+	opts := append(chromedp.DefaultExecAllocatorOptions[:], chromedp.ExecPath(path), chromedp.Flag("no-sandbox", true),
 		chromedp.Flag("disable-dev-shm-usage", true), chromedp.UserDataDir(t.TempDir()))
 	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 	t.Cleanup(cancel)
@@ -48,38 +49,51 @@ func TestInBrowser(t *testing.T) { //nolint:paralleltest // a browser is enough 
 	})
 	var mu sync.Mutex
 	var complaints []string
-	chromedp.ListenTarget(ctx, func(ev any) {
+	err := chromedp.Listen(ctx, func(ev any) {
 		if e, ok := ev.(*cdplog.EventEntryAdded); ok {
 			mu.Lock()
 			defer mu.Unlock()
 			complaints = append(complaints, e.Entry.Text)
 		}
 	})
-	for _, c := range []struct{ language, scheme, want string }{
+	if err != nil {
+		t.Fatal(err)
+	}
+	type shown struct {
+		Heading, Language, Background string
+		Width                         int
+	}
+	for _, c := range []struct{ language, scheme, heading string }{
 		{"en", "light", "Port 25 is blocked on your line"},
 		{"ja", "light", "ポート25番は制限されています"},
 		{"en", "dark", "Port 25 is blocked on your line"},
 		{"ja", "dark", "ポート25番は制限されています"},
 	} {
-		var heading, lang, background string
-		var width int
-		var shot []byte
-		err := chromedp.Run(ctx,
-			chromedp.EmulateViewport(390, 844, chromedp.EmulateScale(1)),
-			emulation.SetEmulatedMedia().WithFeatures([]*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: c.scheme}}),
-			chromedp.Navigate("http://"+address+"/"+c.language),
-			chromedp.Text(".state h2", &heading, chromedp.ByQuery),
-			chromedp.Evaluate("document.documentElement.lang", &lang),
-			chromedp.Evaluate("document.documentElement.scrollWidth", &width),
-			chromedp.Evaluate("getComputedStyle(document.body).backgroundColor", &background),
-			chromedp.FullScreenshot(&shot, 100),
-		)
+		_, err := chromedp.Call(ctx, emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{
+			Features: []*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: c.scheme}},
+		})
+		if err == nil {
+			err = chromedp.Do(ctx, chromedp.EmulateViewport(390, 844), chromedp.Navigate("http://"+address+"/"+c.language))
+		}
 		if err != nil {
 			t.Fatal(err)
 		}
-		wantBackground := map[string]string{"light": "rgb(244, 245, 247)", "dark": "rgb(17, 22, 29)"}[c.scheme]
-		if heading != c.want || lang != c.language || width != 390 || background != wantBackground {
-			t.Errorf("%s, %s: heading %q, language %q, %d px wide, background %s", c.language, c.scheme, heading, lang, width, background)
+		got, err := chromedp.Run(ctx, chromedp.Evaluate[shown](`({
+			Heading: document.querySelector(".state h2").innerText,
+			Language: document.documentElement.lang,
+			Background: getComputedStyle(document.body).backgroundColor,
+			Width: document.documentElement.scrollWidth,
+		})`))
+		if err != nil {
+			t.Fatal(err)
+		}
+		background := map[string]string{"light": "rgb(244, 245, 247)", "dark": "rgb(17, 22, 29)"}[c.scheme]
+		if diff := cmp.Diff(shown{c.heading, c.language, background, 390}, got); diff != "" {
+			t.Errorf("%s, %s (-want +got):\n%s", c.language, c.scheme, diff)
+		}
+		shot, err := chromedp.Run(ctx, chromedp.FullScreenshot(100))
+		if err != nil {
+			t.Fatal(err)
 		}
 		keepShot(t, "selfcheck-"+strings.TrimSuffix(c.language+"-"+c.scheme, "-light")+".png", shot)
 	}
