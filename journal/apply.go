@@ -20,6 +20,7 @@ const (
 type statements struct {
 	held, lastEnd                    *sql.Stmt
 	insert, renew, end, change, drop *sql.Stmt
+	addRecord, record, setRecord     *sql.Stmt
 	all                              []*sql.Stmt
 }
 
@@ -35,6 +36,11 @@ func (s *statements) prepare(ctx context.Context, conn *sql.Conn) error {
 		{&s.end, "INSERT INTO history (shelf, first, began, ended, seen, holder, hostname) VALUES (?, ?, ?, ?, ?, ?, ?)"},
 		{&s.change, "UPDATE held SET began = ?, seen = ?, holder = ?, hostname = ? WHERE shelf = ? AND first = ?"},
 		{&s.drop, "DELETE FROM held WHERE shelf = ? AND first = ?"},
+		{&s.addRecord, "INSERT INTO records (" + recordColumns + `, hour, subscriber, pool)
+			VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING`},
+		{&s.record, "SELECT " + recordColumns + " FROM records WHERE hour = ? AND subscriber = ? AND pool = ?"},
+		{&s.setRecord, "UPDATE records SET (" + recordColumns + `) = (?, ?, ?, ?, ?, ?, ?, ?, ?)
+			WHERE hour = ? AND subscriber = ? AND pool = ?`},
 	} {
 		stmt, err := conn.PrepareContext(ctx, p.text)
 		if err != nil {
@@ -65,8 +71,8 @@ func (s *store) transact(ctx context.Context, do func() error) error {
 	}
 	// It fails where SQLite has rolled back by itself.
 	_, _ = s.conn.ExecContext(ctx, "ROLLBACK")
-	// Shelves that were new are none now.
-	return errors.Join(err, s.loadShelves(ctx))
+	// Shelves and pools that were new are none now.
+	return errors.Join(err, s.loadShelves(ctx), s.loadPools(ctx))
 }
 
 // apply writes some of the events, and returns how many. After an error none of

@@ -17,6 +17,10 @@ type Health struct {
 	Waiting int
 	// Size is the file's and its log's, in octets.
 	Size int64
+	// Records is how many records of subscribers' hours the file has, and OldestRecord
+	// the first of those hours, zero if there is none: as of a moment ago.
+	Records      int64
+	OldestRecord time.Time
 }
 
 // Health tells how the journal is. It does not wait for the writer.
@@ -24,7 +28,10 @@ func (j *Journal) Health() Health {
 	waiting, lost := j.queue.state()
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	return Health{Err: j.err, Since: j.since, Lost: lost, Waiting: waiting, Size: size(j.opts.Path)}
+	return Health{
+		Err: j.err, Since: j.since, Lost: lost, Waiting: waiting, Size: size(j.opts.Path),
+		Records: j.records, OldestRecord: j.oldest,
+	}
 }
 
 // report takes down how the last attempt to write went. It logs the beginning and

@@ -26,6 +26,9 @@ type Options struct {
 	SeenEvery time.Duration
 	// Queue is how many leases may wait to be written; zero: 262144, some 30 MB.
 	Queue int
+	// Records is how many records may wait to be written; zero: 131072, some 30 MB if
+	// few name many destinations, and 250 MB if all do.
+	Records int
 	// Now is the clock; nil: time.Now.
 	Now func() time.Time
 	Log *zap.Logger
@@ -47,6 +50,9 @@ type Journal struct {
 	mu    sync.Mutex // for those below
 	err   error      // of the last attempt to write
 	since time.Time
+	// How many records the file had when the writer last looked, and since when.
+	records int64
+	oldest  time.Time
 }
 
 // Open opens the journal at a path, or begins one. A damaged file is set aside
@@ -79,12 +85,13 @@ func Start(opts Options) (*Journal, error) {
 }
 
 func newJournal(opts Options) (*Journal, *writer, error) {
-	const room, seenEvery = 1 << 18, 10 * time.Minute
+	const room, recordRoom, seenEvery = 1 << 18, 1 << 17, 10 * time.Minute
 	switch {
 	case opts.Path == "":
 		return nil, nil, errors.New("the journal has no path")
-	case opts.Retention < 0 || opts.SeenEvery < 0 || opts.Queue < 0:
-		return nil, nil, fmt.Errorf("the journal's retention %v, lag %v or queue %d is less than nothing", opts.Retention, opts.SeenEvery, opts.Queue)
+	case opts.Retention < 0 || opts.SeenEvery < 0 || opts.Queue < 0 || opts.Records < 0:
+		return nil, nil, fmt.Errorf("the journal's retention %v, lag %v or queues %d and %d are less than nothing",
+			opts.Retention, opts.SeenEvery, opts.Queue, opts.Records)
 	}
 	if opts.Now == nil {
 		opts.Now = time.Now
@@ -95,9 +102,12 @@ func newJournal(opts Options) (*Journal, *writer, error) {
 	if opts.Queue == 0 {
 		opts.Queue = room
 	}
+	if opts.Records == 0 {
+		opts.Records = recordRoom
+	}
 	j := &Journal{
 		opts: opts, log: opts.Log, now: opts.Now,
-		queue: newQueue(opts.Queue),
+		queue: newQueue(opts.Queue, opts.Records),
 		asked: make(chan func(*writer)),
 		stop:  make(chan struct{}), done: make(chan struct{}),
 	}

@@ -4,7 +4,10 @@ package journal
 
 import (
 	"net/netip"
+	"slices"
 	"sync"
+
+	"op25b/census"
 )
 
 // kind says what happened.
@@ -40,13 +43,16 @@ type queue struct {
 	// room is for how many events there still is.
 	room, rare int
 	events     []event
-	waiting    int // events, and those that the writer has taken and not written
+	// records have room of their own: they are many at a time, once an hour.
+	recordRoom int
+	records    [][]census.Record
+	waiting    int // all that, and what the writer has taken and not written
 	lost       uint64
 	closed     bool
 }
 
-func newQueue(room int) *queue {
-	return &queue{batch: make(chan struct{}, 1), room: room, rare: rareRoom}
+func newQueue(room, recordRoom int) *queue {
+	return &queue{batch: make(chan struct{}, 1), room: room, rare: rareRoom, recordRoom: recordRoom}
 }
 
 // push adds an event, or loses it.
@@ -62,11 +68,57 @@ func (q *queue) push(e event) {
 	q.waiting++
 	q.events = append(q.events, e)
 	if len(q.events) >= batchSize {
-		select {
-		case q.batch <- struct{}{}:
-		default:
-		}
+		q.wake()
 	}
+}
+
+// wake tells the writer, unless it was told already.
+func (q *queue) wake() {
+	select {
+	case q.batch <- struct{}{}:
+	default:
+	}
+}
+
+// pushRecords adds those that there is room for, and loses the rest, and as many
+// others.
+func (q *queue) pushRecords(records []census.Record, others int) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	n := min(len(records), q.recordRoom)
+	if q.closed {
+		n = 0
+	}
+	q.lost += uint64(len(records) - n + others)
+	if n == 0 {
+		return
+	}
+	q.recordRoom -= n
+	q.waiting += n
+	q.records = append(q.records, records[:n])
+	if n >= batchSize {
+		q.wake()
+	}
+}
+
+// takeRecords is take for records.
+func (q *queue) takeRecords() []census.Record {
+	q.mu.Lock()
+	records := q.records
+	q.records = nil
+	q.mu.Unlock()
+	if len(records) == 1 {
+		return records[0]
+	}
+	return slices.Concat(records...)
+}
+
+// doneRecords is done for records.
+func (q *queue) doneRecords(n int) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.recordRoom += n
+	q.waiting -= n
 }
 
 func (q *queue) roomFor(e event) *int {
@@ -108,7 +160,7 @@ func (q *queue) close() {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	q.lost += uint64(q.waiting)
-	q.closed, q.waiting, q.events = true, 0, nil
+	q.closed, q.waiting, q.events, q.records = true, 0, nil, nil
 }
 
 func (q *queue) state() (waiting int, lost uint64) {

@@ -22,6 +22,7 @@ import (
 type Reader struct {
 	db                       *sql.DB
 	held, history, generated *sql.Stmt
+	hours, hour              *sql.Stmt // records: of hours, and of the rest of one
 }
 
 // OpenReader opens the journal at a path for questions only. A directory that
@@ -100,6 +101,12 @@ func (r *Reader) prepare(ctx context.Context) error {
 		{&r.generated, `SELECT g.id, g.began, g.number, g.digest, g.summary, d.gzip
 			FROM generations g JOIN documents d ON d.id = g.document
 			WHERE g.began <= ? ORDER BY g.began DESC, g.id DESC LIMIT 1`},
+		// SQLite is told to seek in each hour: it would rather read all between two.
+		{&r.hours, "SELECT r.hour, subscriber, pool, " + recordColumns + ` FROM hours h CROSS JOIN records r
+			ON r.hour = h.hour AND subscriber BETWEEN ? AND ?
+			WHERE h.hour >= ? AND h.hour < ? ORDER BY h.hour, subscriber, pool LIMIT ?`},
+		{&r.hour, "SELECT hour, subscriber, pool, " + recordColumns + ` FROM records
+			WHERE hour = ? AND (subscriber, pool) > (?, ?) AND subscriber <= ? ORDER BY subscriber, pool LIMIT ?`},
 	} {
 		if *p.stmt, err = r.db.PrepareContext(ctx, p.text); err != nil {
 			return err

@@ -20,6 +20,7 @@ const restBetween = time.Hour
 // cost more than the walk does.
 type sweep struct {
 	inHistory bool // in held before
+	inRecords bool // the last
 	after     position
 }
 
@@ -33,6 +34,9 @@ type position struct {
 // step goes a step on, and reports whether that was the last. edge is the oldest
 // moment that may still be asked for.
 func (w *sweep) step(ctx context.Context, s *store, edge time.Time) (done bool, err error) {
+	if w.inRecords {
+		return w.stepRecords(ctx, s, edge)
+	}
 	table, age := "held", "seen"
 	if w.inHistory {
 		table, age = "history", "ended"
@@ -52,8 +56,22 @@ func (w *sweep) step(ctx context.Context, s *store, edge time.Time) (done bool, 
 		*w = sweep{inHistory: true}
 		return false, nil
 	}
+	*w = sweep{inRecords: true}
+	return false, s.transact(ctx, func() error { return s.forgetGenerations(ctx, edge.UnixMilli()) })
+}
+
+// stepRecords takes hours from the oldest on: it never looks at those that stay.
+func (w *sweep) stepRecords(ctx context.Context, s *store, edge time.Time) (done bool, err error) {
+	more := false
+	err = s.transact(ctx, func() (err error) {
+		more, err = s.forgetRecords(ctx, edge)
+		return err
+	})
+	if more || err != nil {
+		return false, err
+	}
 	*w = sweep{}
-	return true, s.transact(ctx, func() error { return s.forgetGenerations(ctx, edge.UnixMilli()) })
+	return true, nil
 }
 
 // forget looks at the next rows of a table and returns where it stopped, or

@@ -61,6 +61,31 @@ var migrations = []string{
 		id   INTEGER PRIMARY KEY CHECK (id = 1),
 		time INTEGER NOT NULL
 	) STRICT;`,
+	// Records are sorted by hour: they are written, read for a report and forgotten
+	// so. Whoever asks for one subscriber seeks in each hour.
+	`CREATE TABLE pools (
+		id   INTEGER PRIMARY KEY,
+		name TEXT NOT NULL UNIQUE
+	) STRICT;
+	CREATE TABLE hours (
+		hour    INTEGER PRIMARY KEY,
+		records INTEGER NOT NULL
+	) STRICT;
+	CREATE TABLE records (
+		hour         INTEGER NOT NULL,
+		subscriber   BLOB NOT NULL,
+		pool         INTEGER NOT NULL,
+		refused      INTEGER NOT NULL,
+		monitored    INTEGER NOT NULL,
+		not_in_force INTEGER NOT NULL,
+		exempt       INTEGER NOT NULL,
+		relayed      INTEGER NOT NULL,
+		packets      INTEGER NOT NULL,
+		destinations INTEGER NOT NULL,
+		estimated    INTEGER NOT NULL,
+		detail       BLOB NOT NULL,
+		PRIMARY KEY (hour, subscriber, pool)
+	) STRICT, WITHOUT ROWID;`,
 }
 
 // querier is what asks a database: a connection or all of them.

@@ -31,6 +31,7 @@ type store struct {
 	db      *sql.DB
 	conn    *sql.Conn
 	shelves map[shelf]int64
+	pools   map[string]int64
 	reader  *Reader
 	stmts   statements
 }
@@ -145,6 +146,9 @@ func (s *store) prepare(ctx context.Context) error {
 		return err
 	}
 	if err := s.loadShelves(ctx); err != nil {
+		return err
+	}
+	if err := s.loadPools(ctx); err != nil {
 		return err
 	}
 	return s.stmts.prepare(ctx, s.conn)

@@ -91,7 +91,7 @@ func TestOpenRefused(t *testing.T) {
 			make: func(path string) error {
 				return execute(path, fmt.Sprintf("CREATE TABLE t (a); PRAGMA application_id=%d; PRAGMA user_version=99", applicationID))
 			},
-			want: "journal DIR/journal.db: written by a newer op25b: its schema is 99, and this one knows 1: set journal.path to another file, or: mv DIR/journal.db DIR/journal.db.old", is: ErrNewer,
+			want: "journal DIR/journal.db: written by a newer op25b: its schema is 99, and this one knows 2: set journal.path to another file, or: mv DIR/journal.db DIR/journal.db.old", is: ErrNewer,
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -134,6 +134,7 @@ func TestOptions(t *testing.T) {
 		func(o *Options) { o.Retention = -1 },
 		func(o *Options) { o.SeenEvery = -1 },
 		func(o *Options) { o.Queue = -1 },
+		func(o *Options) { o.Records = -1 },
 	} {
 		opts := options(t)
 		change(&opts)

@@ -4,16 +4,21 @@ package journal
 
 import (
 	"context"
+	"errors"
+	"slices"
 	"time"
 
 	"go.uber.org/zap"
+
+	"op25b/census"
 )
 
 // writer owns the file. Everything in it belongs to the goroutine in run.
 type writer struct {
 	j       *Journal
-	store   *store  // nil while it cannot be opened
-	taken   []event // from the queue, and not yet written
+	store   *store          // nil while it cannot be opened
+	taken   []event         // from the queue, and not yet written
+	records []census.Record // the same
 	sweep   sweep
 	steady  steady
 	marked  int64 // what was last written of the mark
@@ -79,9 +84,16 @@ func (w *writer) attempt(asked bool) error {
 	ctx := context.Background() // a write is never given up half-way
 	for {
 		if len(w.taken) == 0 {
-			if w.taken = w.j.queue.take(); len(w.taken) == 0 {
-				return w.writeMark(ctx, asked)
+			w.taken = w.j.queue.take()
+		}
+		// Holdings go first: a transaction of records, then what has come meanwhile.
+		if len(w.taken) == 0 {
+			if more, err := w.writeRecords(ctx); more && err == nil {
+				continue
+			} else if err != nil {
+				return err
 			}
+			return w.writeMark(ctx, asked)
 		}
 		n, err := w.store.apply(ctx, w.taken, w.j.opts.SeenEvery.Milliseconds())
 		if err != nil {
@@ -90,6 +102,40 @@ func (w *writer) attempt(asked bool) error {
 		w.j.queue.done(w.taken[:n])
 		w.taken = w.taken[n:]
 	}
+}
+
+// writeRecords writes some of the records that wait, and reports whether there were
+// any.
+func (w *writer) writeRecords(ctx context.Context) (more bool, err error) {
+	if len(w.records) == 0 {
+		w.records = w.j.queue.takeRecords()
+		slices.SortFunc(w.records, compareRecords)
+	}
+	if len(w.records) == 0 {
+		return false, nil
+	}
+	n, err := w.store.addRecords(ctx, w.records)
+	if err != nil {
+		return true, err
+	}
+	w.j.queue.doneRecords(n)
+	if w.records = w.records[n:]; len(w.records) == 0 {
+		w.records = nil
+		return true, w.count(ctx)
+	}
+	return true, nil
+}
+
+// count looks how many records there are.
+func (w *writer) count(ctx context.Context) error {
+	n, oldest, err := w.store.countRecords(ctx)
+	if err != nil {
+		return err
+	}
+	w.j.mu.Lock()
+	defer w.j.mu.Unlock()
+	w.j.records, w.j.oldest = n, oldest
+	return nil
 }
 
 func (w *writer) writeMark(ctx context.Context, asked bool) error {
@@ -131,7 +177,7 @@ func (w *writer) open() error {
 	w.j.raiseMark(mark)
 	w.store, w.sweep = s, sweep{}
 	w.j.reader.Store(s.reader)
-	return nil
+	return w.count(ctx)
 }
 
 func (w *writer) close() {
@@ -163,6 +209,7 @@ func (w *writer) step() {
 	done, err := w.sweep.step(context.Background(), w.store, now.Add(-keep))
 	if done {
 		w.steady.since = time.Now()
+		err = errors.Join(err, w.count(context.Background()))
 	}
 	if damaged(err) {
 		err = w.replace(err)
