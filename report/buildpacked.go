@@ -73,7 +73,7 @@ func pack(b []byte, r *census.Record, pool int) []byte {
 	}
 	b = binary.AppendUvarint(b, r.Packets)
 	b = binary.AppendUvarint(b, r.Destinations)
-	b = append(b, flag(r.Estimated, 1))
+	b = append(b, bit(r.Estimated, 1))
 	b = binary.LittleEndian.AppendUint64(b, r.Minutes)
 	b = binary.AppendUvarint(b, uint64(len(r.Top)))
 	for i := range r.Top {
@@ -93,7 +93,7 @@ func pack(b []byte, r *census.Record, pool int) []byte {
 const secondsPerHour = 3600
 
 func packDestination(b []byte, d *census.Destination, hour time.Time) []byte {
-	b = append(b, uint8(d.Outcome)|flag(!d.First.IsZero(), hasFirst)|flag(!d.Last.IsZero(), hasLast))
+	b = append(b, uint8(d.Outcome)|bit(!d.First.IsZero(), hasFirst)|bit(!d.Last.IsZero(), hasLast))
 	addr := d.Prefix.Addr().AsSlice()
 	b = append(b, uint8(len(addr)), uint8(d.Prefix.Bits()))
 	b = append(b, addr...)
@@ -109,9 +109,9 @@ func packDestination(b []byte, d *census.Destination, hour time.Time) []byte {
 	return b
 }
 
-func flag(set bool, bit uint8) uint8 {
+func bit(set bool, mask uint8) uint8 {
 	if set {
-		return bit
+		return mask
 	}
 	return 0
 }

@@ -66,7 +66,9 @@ const (
 	plotBottom  = 26 // for the times
 	letterWidth = 7  // of the labels, at most
 	labelGap    = 8
-	dayLabel    = 58 // room for the label of a day or an hour
+	leastLeft   = 44   // so that pictures below each other begin at one line
+	dayLabel    = 58   // room for the label of a day or an hour
+	mostDrawn   = 1e18 // an axis ends before numbers do
 )
 
 // draw makes a picture of so many units.
@@ -75,6 +77,7 @@ func (r *Report) draw(width, height int, layers []layer, unit string) *plot {
 	for i := range r.Trend {
 		p.largest = max(p.largest, stack(&r.Trend[i], layers))
 	}
+	p.largest = min(p.largest, mostDrawn)
 	p.Text = r.inWords(layers, unit)
 	p.scale()
 	slot := float64(p.Right-p.Left) / float64(max(1, len(r.Trend)))
@@ -111,7 +114,7 @@ func (p *plot) scale() {
 	}
 	top := max(step, (p.largest+step-1)/step*step)
 	p.baseline, p.ceiling, p.room = float64(p.Bottom), float64(top), float64(p.Bottom-plotTop)
-	p.Left = len(thousands(top))*letterWidth + labelGap
+	p.Left = max(len(thousands(top))*letterWidth+labelGap, leastLeft)
 	for v := uint64(0); v <= top; v += step {
 		p.Horizontal = append(p.Horizontal, tick{units(p.y(v)), thousands(v)})
 	}

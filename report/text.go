@@ -175,7 +175,7 @@ func (r *Report) textFindings(p *page, most int) {
 }
 
 func (r *Report) textFinding(p *page, f *Finding) {
-	p.say("", fmt.Sprintf("%s  %s, %s sure, pool %s", address(f.Subscriber), looksLike(f.Kind), sure(f.Confidence), clean(f.Pool)))
+	p.say("", fmt.Sprintf("%s: %s, %s sure, pool %s", address(f.Subscriber), looksLike(f.Kind), sure(f.Confidence), clean(f.Pool)))
 	if f.Holder != "" {
 		p.say("  ", "held by "+clean(f.Holder))
 	}
@@ -262,19 +262,20 @@ func (r *Report) textTrend(p *page) {
 	if p.plain {
 		marks = [3]string{"#", "=", "-"}
 	}
-	p.say("", fmt.Sprintf("%s refused  %s monitored  %s not in force", marks[0], marks[1], marks[2]))
+	p.say("", fmt.Sprintf("%s refused, %s monitored, %s not in force", marks[0], marks[1], marks[2]))
 	t := table{columns: append(names(r.stepName()), numbers("subscribers", "refused", "monitored", "not in force")...)}
 	for i := range steps {
 		s := &steps[i]
 		t.row(r.stepLabel(s), thousands(s.Subscribers), thousands(s.Refused), thousands(s.Monitored), thousands(s.NotInForce))
 	}
-	lines := t.block(t.widths(), 1, len(t.columns))
-	room := p.width - cells(lines[0]) - gap
+	lines := t.lines(p.width)
+	room := p.width - cells(lines[len(lines)-1]) - gap
+	titles := len(lines) - len(steps)
 	for i, line := range lines {
-		if i > 0 && room >= narrowestBar {
-			line += strings.Repeat(" ", gap) + bar(&steps[i-1].Counts, largest, room, marks)
+		if i >= titles && room >= narrowestBar && titles <= mostTitleLines {
+			line += strings.Repeat(" ", gap) + bar(&steps[i-titles].Counts, largest, room, marks)
 		}
-		p.line(strings.TrimRight(line, " "))
+		p.line(line)
 	}
 }
 

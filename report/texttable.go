@@ -21,7 +21,10 @@ type column struct {
 	right bool
 }
 
-const gap = 2 // between columns
+const (
+	gap            = 2 // between columns
+	mostTitleLines = 2
+)
 
 func names(titles ...string) []column {
 	var all []column
@@ -42,11 +45,12 @@ func numbers(titles ...string) []column {
 func (t *table) row(cells ...string) { t.rows = append(t.rows, cells) }
 
 // lines writes the table within a width. What does not fit beside the rest comes below,
-// each time with the first column again: nothing is cut.
+// each time with the first column again, and the text of a last column is broken
+// between words: nothing is cut.
 func (t *table) lines(most int) []string {
 	widths := t.widths()
 	var lines []string
-	for from := 1; from < len(t.columns) || from == 1; {
+	for from := 1; from < len(t.columns); {
 		until, used := from, widths[0]
 		for until < len(t.columns) && (until == from || used+gap+widths[until] <= most) {
 			used += gap + widths[until]
@@ -55,16 +59,25 @@ func (t *table) lines(most int) []string {
 		if from > 1 {
 			lines = append(lines, "")
 		}
+		if over := used - most; over > 0 && !t.columns[from].right {
+			widths[from] = max(widths[from]-over, narrowest/2)
+		}
 		lines = append(lines, t.block(widths, from, until)...)
-		from = max(until, from+1)
+		from = until
 	}
 	return lines
 }
 
+// widths are as wide as each column's cells, and as its title in two lines.
 func (t *table) widths() []int {
 	widths := make([]int, len(t.columns))
 	for i, c := range t.columns {
-		widths[i] = cells(c.title)
+		for word := range strings.FieldsSeq(c.title) {
+			widths[i] = max(widths[i], cells(word))
+		}
+		for len(wrap(c.title, widths[i], "")) > mostTitleLines {
+			widths[i]++
+		}
 	}
 	for _, row := range t.rows {
 		for i, cell := range row {
@@ -74,21 +87,57 @@ func (t *table) widths() []int {
 	return widths
 }
 
-// block writes the first column and those of a range.
+// block writes the first column and those of a range. Titles stand on what is below
+// them.
 func (t *table) block(widths []int, from, until int) []string {
-	titles := make([]string, len(t.columns))
-	for i, c := range t.columns {
-		titles[i] = c.title
+	columns := []int{0}
+	for i := from; i < until; i++ {
+		columns = append(columns, i)
 	}
-	var lines []string
-	for _, row := range append([][]string{titles}, t.rows...) {
-		line := pad(row[0], widths[0], t.columns[0].right)
-		for i := from; i < until; i++ {
-			line += strings.Repeat(" ", gap) + pad(row[i], widths[i], t.columns[i].right)
+	titles := make([][]string, len(columns))
+	tallest := 0
+	for i, c := range columns {
+		titles[i] = wrap(t.columns[c].title, widths[c], "")
+		tallest = max(tallest, len(titles[i]))
+	}
+	for i := range titles {
+		titles[i] = append(make([]string, tallest-len(titles[i])), titles[i]...)
+	}
+	lines := t.side(titles, columns, widths)
+	for _, row := range t.rows {
+		broken := make([][]string, len(columns))
+		for i, c := range columns {
+			broken[i] = []string{row[c]}
+			if cells(row[c]) > widths[c] {
+				broken[i] = wrap(row[c], widths[c], "")
+			}
 		}
-		lines = append(lines, strings.TrimRight(line, " "))
+		lines = append(lines, t.side(broken, columns, widths)...)
 	}
 	return lines
+}
+
+// side puts the lines of cells side by side.
+func (t *table) side(row [][]string, columns, widths []int) []string {
+	var lines []string
+	for at := 0; ; at++ {
+		var line strings.Builder
+		found := false
+		for i, c := range columns {
+			text := ""
+			if at < len(row[i]) {
+				text, found = row[i][at], true
+			}
+			if i > 0 {
+				line.WriteString(strings.Repeat(" ", gap))
+			}
+			line.WriteString(pad(text, widths[c], t.columns[c].right))
+		}
+		if !found {
+			return lines
+		}
+		lines = append(lines, strings.TrimRight(line.String(), " "))
+	}
 }
 
 // pad fills text with blanks up to a width.
