@@ -16,6 +16,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
 	"go.uber.org/zap/zaptest/observer"
@@ -249,38 +250,38 @@ func TestPanicIsAnAnswer(t *testing.T) {
 	}
 }
 
-// Whoever asks for an explanation is in the log, and whom it is about is not.
-func TestExplanationIsLogged(t *testing.T) {
+// Whoever asks about subscribers is in the log, and whom it was about is not.
+func TestQuestionsAreLogged(t *testing.T) {
 	t.Parallel()
 	core, logs := observer.New(zapcore.DebugLevel)
 	path := socketPath(t)
 	s := start(t, Options{Path: path, Log: zap.New(core)}, &fake{})
-	for _, destination := range []string{"203.0.113.25:25", "[2001:db8::25]:25"} { // the second one is refused
-		_, _ = Dial(path).Explain(t.Context(), ExplainOptions{
-			Source: netip.MustParseAddr("192.0.2.1"), Destination: netip.MustParseAddrPort(destination),
-		})
+	want := map[string]int{"/v1/explain": 400, "/v1/top": 200, "/v1/subscriber": 200, "/v1/report": 200, "/v1/tail": 200, "/v1/diag": 200}
+	subscriber := netip.MustParseAddr("2001:db8::1") // of another family than who is to be explained
+	for what, err := range askAbout(Dial(path), subscriber) {
+		if (err != nil) != (what == "explain") {
+			t.Errorf("%s: %v", what, err)
+		}
 	}
 	if err := s.Close(); err != nil { // waits for the lines
 		t.Error(err)
 	}
-	lines := logs.All()
-	if len(lines) != 2 {
-		t.Fatalf("logged: %+v", lines)
-	}
-	statuses := map[any]bool{} // a line is written once the answer is on its way: in any order
-	for _, entry := range lines {
+	got := map[string]int{}
+	for _, entry := range logs.FilterMessage("control request").All() {
 		line := entry.ContextMap()
-		statuses[line["status"]] = true
-		if line["method"] != "POST" || line["path"] != "/v1/explain" || line["pid"] != int64(os.Getpid()) {
+		got[line["path"].(string)] = int(line["status"].(int64))
+		if line["method"] != "POST" || line["pid"] != int64(os.Getpid()) {
 			t.Errorf("logged: %v", line)
 		}
-		for _, address := range []string{"192.0.2.1", "203.0.113.25", "2001:db8"} {
-			if strings.Contains(fmt.Sprint(line), address) {
-				t.Errorf("%s is logged: %v", address, line)
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("logged (-want +got):\n%s", diff)
+	}
+	for _, entry := range logs.All() {
+		for _, address := range []string{"203.0.113.25", "2001:db8"} {
+			if line := fmt.Sprint(entry.ContextMap()); strings.Contains(line, address) {
+				t.Errorf("%s is logged: %s", address, line)
 			}
 		}
-	}
-	if !statuses[int64(200)] || !statuses[int64(400)] {
-		t.Errorf("logged: %v", statuses)
 	}
 }

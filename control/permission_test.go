@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"net/netip"
 	"os"
 	"os/exec"
@@ -26,8 +27,8 @@ type identity struct {
 	Groups   []int
 }
 
-// stranger becomes who OP25B_TEST_IDENTITY says, reads, reloads, asks for an
-// explanation, and prints what came of it. The binary lies where only root can run it, so it drops its
+// stranger becomes who OP25B_TEST_IDENTITY says, reads, reloads, asks about
+// subscribers, and prints what came of it. The binary lies where only root can run it, so it drops its
 // rights by itself.
 func stranger(path string) int {
 	var id identity
@@ -40,14 +41,33 @@ func stranger(path string) int {
 	c := Dial(path)
 	_, reading := c.Status(context.Background())
 	_, changing := c.Reload(context.Background(), ReloadOptions{})
-	_, explaining := c.Explain(context.Background(), ExplainOptions{
-		Source: netip.MustParseAddr("192.0.2.1"), Destination: netip.MustParseAddrPort("192.0.2.25:25"),
-	})
-	if outcome(explaining) != outcome(changing) { // an explanation needs the same right
-		changing = fmt.Errorf("%s, but explaining: %s", outcome(changing), outcome(explaining))
+	if _, err := c.Calendar(context.Background()); outcome(err) != outcome(reading) { // it tells about nobody
+		reading = fmt.Errorf("%s, but the calendar: %s", outcome(reading), outcome(err))
+	}
+	for what, err := range askAbout(c, netip.MustParseAddr("192.0.2.1")) { // that needs the same right
+		if outcome(err) != outcome(changing) {
+			changing = fmt.Errorf("%s, but %s: %s", outcome(changing), what, outcome(err))
+		}
 	}
 	fmt.Printf("%s|%s", outcome(reading), outcome(changing))
 	return 0
+}
+
+// askAbout asks each question that tells about subscribers, of one as far as possible.
+func askAbout(c *Client, subscriber netip.Addr) map[string]error {
+	ctx := context.Background()
+	_, explaining := c.Explain(ctx, ExplainOptions{Source: subscriber, Destination: netip.MustParseAddrPort("203.0.113.25:25")})
+	_, top := c.Top(ctx, TopOptions{})
+	_, about := c.Subscriber(ctx, SubscriberOptions{Address: subscriber})
+	_, made := c.Report(ctx, ReportOptions{})
+	tailing := c.Tail(ctx, TailOptions{Within: netip.PrefixFrom(subscriber, subscriber.BitLen())}, func(TailEvent) error { return nil })
+	if errors.Is(tailing, ErrEnded) { // a tail that was answered
+		tailing = nil
+	}
+	return map[string]error{
+		"explain": explaining, "top": top, "subscriber": about, "report": made, "tail": tailing,
+		"diag": c.Diag(ctx, DiagOptions{}, io.Discard),
+	}
 }
 
 func outcome(err error) string {
