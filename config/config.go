@@ -21,8 +21,11 @@ type Config struct {
 	Leases  []LeaseSource `mapstructure:"leases"`
 	Journal Journal       `mapstructure:"journal"`
 	Texts   Texts         `mapstructure:"texts"`
-	Control Control       `mapstructure:"control"`
-	Log     Log           `mapstructure:"log"`
+	// SelfCheck is for subscribers, Console for operators.
+	SelfCheck SelfCheck `mapstructure:"self_check"`
+	Control   Control   `mapstructure:"control"`
+	Console   Console   `mapstructure:"console"`
+	Log       Log       `mapstructure:"log"`
 }
 
 // Interfaces names the machine's own links. Both keys have to be given.
@@ -164,6 +167,38 @@ type Texts struct {
 	// en.txt and ja.txt. A relative one was resolved by [Load]. Empty: the built-in
 	// ones are used.
 	Directory string `mapstructure:"directory"`
+	// Notice is what [ResponseNotice] says behind "554 5.7.1 ": one line of printable
+	// ASCII, 1 to 400 octets. Empty is refused.
+	Notice string `mapstructure:"notice"`
+}
+
+// SelfCheck is a page on which subscribers see how it is with their own line.
+type SelfCheck struct {
+	// Listen is where it is served: addresses of [Tunnel.Addresses], each with a port.
+	// Empty: nowhere.
+	Listen []netip.AddrPort `mapstructure:"listen"`
+	// Provider and Contact are shown as they are: who says so, and how to reach them.
+	// Empty: nothing is.
+	Provider string `mapstructure:"provider"`
+	Contact  string `mapstructure:"contact"`
+	// Servers are the names of the provider's own submission servers. Empty: the page
+	// leaves it to the subscriber to know.
+	Servers []string `mapstructure:"servers"`
+	// Shared are the addresses that several lines may share, as behind a carrier-grade
+	// NAT: of them the page says so. Empty: none is.
+	Shared []netip.Prefix `mapstructure:"shared"`
+}
+
+// Console is the web console for operators.
+type Console struct {
+	// Listen is a loopback address with a port, or "unix:" and the absolute path of a
+	// socket. Empty: there is none.
+	Listen string `mapstructure:"listen"`
+	// TokenFile is the path of the file with the tokens that let somebody in. A relative
+	// one was resolved by [Load]. Empty: nobody gets in but by a socket.
+	TokenFile string `mapstructure:"token_file"`
+	// Access says whether those who are in may change something.
+	Access Access `mapstructure:"access"`
 }
 
 // Control is how a running gateway is asked and watched.
@@ -208,6 +243,9 @@ func Default() Config {
 			InboundSourcePort: InboundSourcePortAllow,
 		},
 		Journal: Journal{Retention: Days(90), Destinations: JournalDestinationsFull},
+		Texts: Texts{Notice: "Direct mail to port 25 is refused on this line, to stop spam. " +
+			"Use port 587 (STARTTLS) or 465 (TLS) of your mail provider, with your user name and password"},
+		Console: Console{Access: AccessRead},
 		Control: Control{
 			Socket:  "/run/op25b/op25b.sock",
 			Metrics: "127.0.0.1:9925",

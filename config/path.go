@@ -20,7 +20,7 @@ func (o origin) resolve(name string) string {
 // resolve makes paths out of the names of files that others open. Those of lists
 // were needed here only, and stay as they were written.
 func (c *Config) resolve(o origin) {
-	names := []*string{&c.Texts.Directory}
+	names := []*string{&c.Texts.Directory, &c.Console.TokenFile}
 	for i := range c.Policy.Exemptions {
 		names = append(names, &c.Policy.Exemptions[i])
 	}

@@ -59,6 +59,6 @@ func rolloutExample(t *testing.T) func(*Config) {
 			{Name: "bras6", Kind: LeaseRADIUS, Listen: netip.MustParseAddrPort("[::]:1813"), Clients: clients[:1], SecretFile: "testdata/radius.secret"},
 		}
 		c.Journal = Journal{Path: "/var/lib/op25b/journal.db", Retention: Days(3650), Destinations: JournalDestinationsNone}
-		c.Texts = Texts{Directory: "testdata/texts"}
+		c.Texts = Texts{Directory: "testdata/texts", Notice: Default().Texts.Notice}
 	}
 }

@@ -32,7 +32,9 @@ func validate(c *Config, o origin, suspects map[string]bool) Problems {
 	v.leases()
 	v.journal()
 	v.texts()
+	v.selfCheck()
 	v.control()
+	v.console()
 	return v.problems
 }
 

@@ -16,9 +16,3 @@ func (v *validator) journal() {
 		v.report("journal.retention", j.Retention.String()+" is out of range", "write a number of days from 1d to "+Days(maxRetention).String())
 	}
 }
-
-func (v *validator) texts() {
-	if d := v.Texts.Directory; d != "" && !isPlainPath(d) {
-		v.report("texts.directory", quote(d)+" is not a plain path", `write that of a directory, or "" for the built-in texts`)
-	}
-}

@@ -195,16 +195,29 @@ func (Assignment) allowed() []string {
 type Response string
 
 // ResponseReset answers with a TCP RST; ResponseProhibited with an ICMP error,
-// communication administratively prohibited; ResponseDrop with nothing.
+// communication administratively prohibited; ResponseDrop with nothing; ResponseNotice
+// with a connection that says why, as long as there is room, and else with a RST.
 const (
 	ResponseReset      Response = "reset"
 	ResponseProhibited Response = "prohibited"
 	ResponseDrop       Response = "drop"
+	ResponseNotice     Response = "notice"
 )
 
 func (Response) allowed() []string {
-	return names(ResponseReset, ResponseProhibited, ResponseDrop)
+	return names(ResponseReset, ResponseProhibited, ResponseDrop, ResponseNotice)
 }
+
+// Access says what somebody may do.
+type Access string
+
+// AccessRead lets look, AccessChange lets reload too.
+const (
+	AccessRead   Access = "read"
+	AccessChange Access = "change"
+)
+
+func (Access) allowed() []string { return names(AccessRead, AccessChange) }
 
 // Mode says whether what matches is refused.
 type Mode string

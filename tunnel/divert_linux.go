@@ -6,6 +6,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"net/netip"
 	"os"
 	"slices"
 	"strings"
@@ -77,6 +78,7 @@ func (p *Plan) divertRules() (chains []string, rules []nftRule) {
 		// routing table.
 		add("divert", "fib daddr type local return", isLocal(), verdict(expr.VerdictReturn))
 		add("divert", fmt.Sprintf("meta mark set meta mark & %#08x ^ %#08x notrack", ^uint32(markMask), mark), setMark(), notrack())
+		addOwn(add, "outbound", "divert", p.Addresses)
 		addCapture(add, "outbound", "divert", p.Capture, "dport", 2)
 	}
 	for _, iface := range p.Subscribers {
@@ -131,6 +133,20 @@ func (p *Plan) divertFrom(add addRule, base, iface, chain string) {
 	}
 	add(base, from+" meta nfproto ipv4 jump "+chain+"4", words, ipv4(), jump(chain+"4"))
 	add(base, from+" meta nfproto ipv6 jump "+chain+"6", words, ipv6(), jump(chain+"6"))
+}
+
+// addOwn diverts what is for the gateway itself.
+func addOwn(add addRule, direction, target string, addresses []netip.Addr) {
+	const destination4, destination6 = 16, 24
+	for _, a := range addresses {
+		chain, text, at := direction+"6", "ip6 daddr ", uint32(destination6)
+		if a.Is4() {
+			chain, text, at = direction+"4", "ip daddr ", destination4
+		}
+		octets := a.AsSlice()
+		add(chain, text+a.String()+" goto "+target,
+			load(expr.PayloadBaseNetworkHeader, at, uint32(len(octets))), compare(expr.CmpOpEq, octets...), goTo(target)) //nolint:gosec // 4 or 16
+	}
 }
 
 // addCapture fills the chains that tell mail, and what could hide it, from the

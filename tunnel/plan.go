@@ -4,6 +4,7 @@ package tunnel
 
 import (
 	"fmt"
+	"net/netip"
 	"slices"
 
 	"github.com/vishvananda/netlink"
@@ -48,6 +49,9 @@ type Plan struct {
 	// Capture limits what enters the TUN to TCP to these ports; empty means
 	// everything. The kernel forwards the rest.
 	Capture []uint16
+	// Addresses are the gateway's own, which nobody else on this machine has: what
+	// subscribers send to them enters the TUN in any case.
+	Addresses []netip.Addr
 	// ReturnPath sends what comes from the upstream through the gateway too.
 	ReturnPath bool
 	// IPv4 and IPv6 say which families the machine has.

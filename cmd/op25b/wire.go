@@ -38,6 +38,7 @@ func tunnelPlan(c *config.Config, policy *filter.Policy) tunnel.Plan {
 		IPv4:           true,
 		OnExit:         onExit(c.Forwarding.OnExit),
 		Guard:          tunnelGuard(c, policy),
+		Addresses:      c.Tunnel.Addresses,
 	}
 	if c.Forwarding.Capture == config.CaptureSMTP {
 		plan.Capture = c.Policy.Ports
