@@ -32,7 +32,10 @@ func masked(what string) string {
 			continue
 		}
 		if hasAddress(line[:run]) {
-			b.WriteString(mask)
+			// The sentence keeps its colons.
+			left := strings.TrimLeft(line[:run], around)
+			right := strings.TrimRight(left, around)
+			b.WriteString(line[:run-len(left)] + mask + left[len(right):])
 		} else {
 			b.WriteString(line[:run])
 		}

@@ -329,7 +329,7 @@ func TestConnectionsAreBounded(t *testing.T) {
 	}
 }
 
-// A slow reader loses its connection, and the others do not notice it.
+// A request has a size.
 func TestHugeHeader(t *testing.T) {
 	t.Parallel()
 	s := serve(t, well)
@@ -432,7 +432,7 @@ func TestMasked(t *testing.T) {
 		"":                                     "",
 		"interface up0 is down":                "interface up0 is down",
 		"exempt.yaml:3: 192.0.2.7/32: twice":   "exempt.yaml:3: (address) twice",
-		"from 2001:db8::1.":                    "from (address)",
+		"from 2001:db8::1.":                    "from (address).",
 		"[2001:db8::1]:25 and 192.0.2.1:25":    "[(address)]:25 and (address)",
 		"from=192.0.2.1-192.0.2.9\nand more":   "from=(address)-(address)",
 		"conf.d/10.yaml:3:7: dead beef: 12:30": "conf.d/10.yaml:3:7: dead beef: 12:30",
