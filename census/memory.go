@@ -100,19 +100,14 @@ func (c *call) holds(now, fold int64) bool {
 	return -fold < gap && gap < fold && age < 2*fold
 }
 
+// put makes room for a call of a peer: where there is none, where one is older than
+// keep, by growing, or else where the oldest of its place is. Of one peer four ports
+// are remembered: they are all in one place, and growing would not part them.
 func (m *memory) put(n call, keep int64, all *memories) {
 	for {
 		place := m.place(n.word >> wordBits)
-		oldest := &place[0]
-		for i := range place {
-			if place[i].last < oldest.last || place[i].word == 0 {
-				oldest = &place[i]
-			}
-			if oldest.word == 0 {
-				break
-			}
-		}
-		if oldest.word == 0 || n.begun-oldest.last > keep {
+		oldest := oldestOf(place)
+		if oldest.word == 0 || n.begun-oldest.last > keep || crowded(place, n.word>>wordBits) {
 			*oldest = n
 			return
 		}
@@ -123,6 +118,30 @@ func (m *memory) put(n call, keep int64, all *memories) {
 		}
 		m.grow()
 	}
+}
+
+// oldestOf returns a free call, or the one that was used longest ago.
+func oldestOf(place []call) *call {
+	oldest := &place[0]
+	for i := range place {
+		switch {
+		case place[i].word == 0:
+			return &place[i]
+		case place[i].last < oldest.last:
+			oldest = &place[i]
+		}
+	}
+	return oldest
+}
+
+// crowded says whether all calls of a place are of one peer.
+func crowded(place []call, peer uint64) bool {
+	for i := range place {
+		if place[i].word>>wordBits != peer {
+			return false
+		}
+	}
+	return true
 }
 
 // grow doubles the places. Each call finds room: those of one place go to two.
@@ -142,19 +161,20 @@ func (m *memory) grow() {
 
 // expects says whether a reply from a peer can be to something that was sent there,
 // and remembers that the session goes on. It does not prolong an attempt for note.
-func (m *memory) expects(hash uint64, now, fold int64) bool {
+func (m *memory) expects(hash uint64, now, fold int64) (expected bool) {
 	p := peer(hash)
 	place := m.place(p)
 	for i := range place {
 		c := &place[i]
-		if c.word>>wordBits == p && now-c.last <= remembered {
-			if now-c.begun >= 2*fold {
-				c.last = max(c.last, now)
-			}
-			return true
+		if c.word>>wordBits != p || now-c.last > remembered {
+			continue
+		}
+		expected = true
+		if now-c.begun >= 2*fold {
+			c.last = max(c.last, now)
 		}
 	}
-	return m.forgot != 0 && now-m.forgot <= remembered
+	return expected || m.forgot != 0 && now-m.forgot <= remembered
 }
 
 // memories are those of all subscribers, by the hour in which they were last needed.

@@ -37,6 +37,9 @@ type counts struct {
 	first, last       int64 // nanoseconds since 1970
 }
 
+// saw takes the time of a packet. Packets overtake each other.
+func (c *counts) saw(at int64) { c.first, c.last = min(c.first, at), max(c.last, at) }
+
 // target returns the key of an address's port. Another factor than one keeps ports
 // of neighboring hashes apart; it can be undone, see address.
 func target(hash uint64, port uint16) uint64 { return hash + uint64(port)*portFactor }
@@ -65,7 +68,7 @@ func (s *subscriber) begin(a *Attempt, hash uint64, at int64, h *hour) (unknown 
 	c.outcome = a.Outcome
 	c.attempts++
 	c.packets++
-	c.last = max(c.last, at)
+	c.saw(at)
 	return unknown
 }
 
@@ -76,7 +79,7 @@ func (s *subscriber) retry(a *Attempt, hash uint64, at int64) {
 	s.last = max(s.last, at)
 	if e := s.targets.find(target(hash, a.Port)); e != nil {
 		e.value.packets++
-		e.value.last = max(e.value.last, at)
+		e.value.saw(at)
 	}
 }
 
