@@ -24,8 +24,8 @@ import (
 	"op25b/control"
 )
 
-// prometheus is a real one that scrapes a server of ours.
-type prometheus struct {
+// watcher is a real Prometheus that scrapes a server of ours.
+type watcher struct {
 	address string
 	client  *http.Client
 	ended   chan struct{}
@@ -36,7 +36,7 @@ var duration = regexp.MustCompile(`(for|scrape_interval|evaluation_interval): \d
 
 // startPrometheus runs one on the files that operators take over; only what they
 // wait for is shorter, and the target is s.
-func startPrometheus(t testing.TB, s served) *prometheus {
+func startPrometheus(t testing.TB, s served) *watcher {
 	t.Helper()
 	dir := t.TempDir()
 	for _, file := range []string{scrapeFile, rulesFile} {
@@ -46,7 +46,7 @@ func startPrometheus(t testing.TB, s served) *prometheus {
 			t.Fatal(err)
 		}
 	}
-	p := &prometheus{address: freeAddress(t), ended: make(chan struct{}), client: &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}}
+	p := &watcher{address: freeAddress(t), ended: make(chan struct{}), client: &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}}
 	cmd := exec.Command(tool(t, "prometheus"), "--config.file="+filepath.Join(dir, "scrape.yml"),
 		"--storage.tsdb.path="+filepath.Join(dir, "data"), "--web.listen-address="+p.address, "--log.level=warn")
 	cmd.Stdout, cmd.Stderr = &p.said, &p.said
@@ -84,7 +84,7 @@ type sample struct {
 }
 
 // query evaluates an expression now.
-func (p *prometheus) query(t testing.TB, expr string) ([]sample, error) {
+func (p *watcher) query(t testing.TB, expr string) ([]sample, error) {
 	t.Helper()
 	var answered struct {
 		Status, Error string
@@ -114,7 +114,7 @@ func (p *prometheus) query(t testing.TB, expr string) ([]sample, error) {
 }
 
 // wait waits until the expression has a result that is right.
-func (p *prometheus) wait(t testing.TB, expr string, right func([]sample) bool) {
+func (p *watcher) wait(t testing.TB, expr string, right func([]sample) bool) {
 	t.Helper()
 	var last []sample
 	var err error
@@ -177,7 +177,7 @@ func TestPrometheus(t *testing.T) {
 
 // everyExpression evaluates those of the dashboard and the rules. What a healthy
 // gateway has nothing of, as drops, is empty and no error.
-func everyExpression(t *testing.T, p *prometheus) {
+func everyExpression(t *testing.T, p *watcher) {
 	t.Helper()
 	d := readDashboard(t)
 	var empty []string
