@@ -34,8 +34,9 @@ const (
 // mail program does is taken for one, and a server whose queue is refused can look like a
 // bot. So what it finds is advice for people, who have the evidence beside it.
 type Judge struct {
-	// Known tells whether a destination, or the network that privacy leaves of it, is a
-	// known mail provider's. Nil: nobody knows any.
+	// Known tells whether a destination, or the network that privacy leaves of it, is one to
+	// which a mail provider's customers submit mail. The servers by which providers take
+	// mail from others do not belong there: bots try them first. Nil: none is known.
 	Known func(netip.Prefix) bool
 	// Location is where the subscribers live, for hours of the day. Nil: UTC.
 	Location *time.Location
@@ -68,8 +69,10 @@ func (j *Judge) weigh(hours []census.Record) (Kind, float64, []Evidence) {
 	if confidence < claim {
 		return Unclear, unclearConfidence, evidence
 	}
-	if e, ok := j.contradiction(hours); ok {
-		return Unclear, unclearConfidence, append([]Evidence{e}, evidence...)
+	for _, doubt := range []func() (Evidence, bool){h.crowd, func() (Evidence, bool) { return j.contradiction(hours) }} {
+		if e, ok := doubt(); ok {
+			return Unclear, unclearConfidence, append([]Evidence{e}, evidence...)
+		}
 	}
 	if score > 0 {
 		return Infected, confidence, evidence
@@ -102,6 +105,22 @@ func assess(h *habits) (score float64, evidence []Evidence) {
 // too much or too little, since features depend on each other; temper makes that good.
 func confidence(score float64) float64 {
 	return round(min(1/(1+math.Exp(-temper*math.Abs(score))), mostConfident))
+}
+
+// crowdProviders are more than the mail programs of one household have.
+const crowdProviders = 5
+
+// crowd doubts that there is one sender: mail programs have a provider each, and bots do
+// not go where customers submit. It needs destinations, and to know of providers.
+func (h *habits) crowd() (Evidence, bool) {
+	n := h.providers()
+	if n < crowdProviders {
+		return Evidence{}, false
+	}
+	return Evidence{
+		Feature: "some_of_both", Value: float64(n),
+		Text: fmt.Sprintf("mail programs of %d providers: there may be many subscribers behind this address", n),
+	}, true
 }
 
 // Hours with so few destinations are quiet, those with so many are busy.

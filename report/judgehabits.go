@@ -18,7 +18,6 @@ type habits struct {
 	local    []time.Time // their beginnings, where the subscriber lives
 	days     int         // different ones, there
 	attempts uint64
-	packets  uint64
 	// destinations has one number for each hour.
 	destinations []uint64
 	// named are the attempts to each destination that has a name, and namedTotal those to
@@ -45,7 +44,6 @@ func (j *Judge) observe(hours []census.Record) *habits {
 		h.hours = append(h.hours, *r)
 		h.local = append(h.local, t)
 		h.attempts += r.Blocked()
-		h.packets += blockedPackets(r)
 		h.destinations = append(h.destinations, blockedDestinations(r))
 		for _, d := range r.Top {
 			if isBlocked(d.Outcome) {
@@ -72,14 +70,6 @@ func blockedDestinations(r *census.Record) uint64 {
 	return max(n, 1)
 }
 
-// blockedPackets shares packets out by attempts: a record does not say which were whose.
-func blockedPackets(r *census.Record) uint64 {
-	if total := r.Total(); r.Blocked() < total {
-		return uint64(float64(r.Packets) * float64(r.Blocked()) / float64(total))
-	}
-	return r.Packets
-}
-
 // certainty is what weights are multiplied by: near 1 unless there are few attempts.
 func (h *habits) certainty() float64 {
 	return float64(h.attempts) / (float64(h.attempts) + fewAttempts)
@@ -103,30 +93,19 @@ func mostAttempts(h *habits) (float64, bool) {
 	return float64(most), true
 }
 
-// perDestination is how often a destination is tried in an hour.
+// fewToRepeat are so few attempts in an hour that repeating none of them says nothing.
+const fewToRepeat = 10
+
+// perDestination is how often a destination is tried in an hour, on average.
 func perDestination(h *habits) (float64, bool) {
+	if most, _ := mostAttempts(h); most < fewToRepeat {
+		return 0, false
+	}
 	var sum uint64
 	for _, n := range h.destinations {
 		sum += n
 	}
 	return float64(h.attempts) / float64(sum), true
-}
-
-// topShare is what the three that are tried most get of all attempts.
-func topShare(h *habits) (float64, bool) {
-	if h.namedTotal == 0 {
-		return 0, false
-	}
-	var attempts []uint64
-	for _, n := range h.named {
-		attempts = append(attempts, n)
-	}
-	slices.Sort(attempts)
-	var top uint64
-	for _, n := range attempts[max(len(attempts)-3, 0):] {
-		top += n
-	}
-	return min(float64(top)/float64(h.attempts), 1), true
 }
 
 // newShare is how many of an hour's destinations no earlier hour had. The first hour has
@@ -167,20 +146,27 @@ func knownShare(h *habits) (float64, bool) {
 	return float64(to) / float64(h.namedTotal), true
 }
 
+// providers is how many networks of known providers were tried: a /24 or /48 is one.
+func (h *habits) providers() int {
+	if h.known == nil {
+		return 0
+	}
+	networks := map[netip.Prefix]bool{}
+	for p := range h.named {
+		if h.known(p) {
+			length := 24
+			if p.Addr().Is6() {
+				length = 48
+			}
+			networks[netip.PrefixFrom(p.Addr(), min(length, p.Bits())).Masked()] = true
+		}
+	}
+	return len(networks)
+}
+
 // hoursPerDay is in how many hours of a day there are attempts, on days with any.
 func hoursPerDay(h *habits) (float64, bool) {
 	return float64(len(h.hours)) / float64(h.days), true
-}
-
-// nightShare is how many of the hours begin between 0 and 6 o'clock.
-func nightShare(h *habits) (float64, bool) {
-	var night float64
-	for _, t := range h.local {
-		if t.Hour() < 6 {
-			night++
-		}
-	}
-	return night / float64(len(h.hours)), true
 }
 
 // workShare is how many of the attempts are from Monday to Friday, in hours that begin
@@ -196,19 +182,6 @@ func workShare(h *habits) (float64, bool) {
 	return float64(work) / float64(h.attempts), true
 }
 
-// perAttempt is of how many SYNs attempts are made. It says nothing where connections go
-// through, so those have to be few.
-func perAttempt(h *habits) (float64, bool) {
-	var refused uint64
-	for i := range h.hours {
-		refused += h.hours[i].Attempts[census.Refused]
-	}
-	if refused*2 < h.attempts {
-		return 0, false
-	}
-	return float64(h.packets) / float64(h.attempts), true
-}
-
 // minutesPerHour is in how many minutes of an hour there are attempts.
 func minutesPerHour(h *habits) (float64, bool) {
 	var sum int
@@ -216,30 +189,4 @@ func minutesPerHour(h *habits) (float64, bool) {
 		sum += bits.OnesCount64(h.hours[i].Minutes)
 	}
 	return float64(sum) / float64(len(h.hours)), true
-}
-
-// sameMinutes is how much the minutes of one hour are those of the hour before, from 0 to
-// 1, beyond what chance would have. What is sent by the clock has much of that. Where
-// most minutes have attempts, it says nothing.
-func sameMinutes(h *habits) (float64, bool) {
-	if busy, _ := minutesPerHour(h); busy > 20 || len(h.hours) < 3 {
-		return 0, false
-	}
-	var sum float64
-	for i := 1; i < len(h.hours); i++ {
-		a, b := h.hours[i-1].Minutes, h.hours[i].Minutes
-		sum += beyondChance(a, b)
-	}
-	return max(sum/float64(len(h.hours)-1), 0), true
-}
-
-// beyondChance is 1 for the same minutes, and 0 on average for independent ones.
-func beyondChance(a, b uint64) float64 {
-	m, n := bits.OnesCount64(a), bits.OnesCount64(b)
-	fewer := float64(min(m, n))
-	expected := float64(m) * float64(n) / 60
-	if fewer <= expected {
-		return 0
-	}
-	return (float64(bits.OnesCount64(a&b)) - expected) / (fewer - expected)
 }

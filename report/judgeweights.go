@@ -24,51 +24,39 @@ type point struct{ value, weight float64 }
 
 // temper turns scores into confidences. Like the weights it comes from the simulated
 // populations of seeds 1 to 20: see docs/findings.md, and TestTune, which computes them.
-const temper = 1.0
+const temper = 1.15
 
 // features is the table that findings come from. To weigh things differently, change it
 // here; TestFindings says what became better and what worse.
 func features() []feature {
 	return []feature{
 		{"destinations_per_hour", mostDestinations, []point{
-			{1, 0}, {2, 0}, {5, 0}, {10, 0}, {30, 0}, {100, 0}, {300, 0}, {1000, 0},
+			{1, -1.6}, {2, -1.3}, {5, 0.5}, {10, 0.5}, {100, 0.5}, {1000, 0.5},
 		}, true, count("%.0f different destinations in one hour", "never more than one destination in an hour")},
 		{"usual_destinations", usualDestinations, []point{
-			{1, 0}, {3, 0}, {10, 0}, {30, 0}, {100, 0},
+			{1, -2.3}, {3, -1.4}, {10, 1.5}, {100, 1.5},
 		}, true, count("%.0f different destinations in most hours", "one destination in most hours")},
 		{"attempts_per_hour", mostAttempts, []point{
-			{1, 0}, {10, 0}, {30, 0}, {100, 0}, {300, 0}, {1000, 0},
+			{1, -0.6}, {10, -0.1}, {100, -0.1}, {1000, -0.1},
 		}, true, count("%.0f attempts in one hour", "never more than one attempt in an hour")},
 		{"attempts_per_destination", perDestination, []point{
-			{1, 0}, {2, 0}, {5, 0}, {20, 0}, {60, 0},
+			{1, 3.3}, {2, -2.3}, {5, -2.3}, {20, -2.3},
 		}, true, format("a destination is tried %.1f times an hour")},
-		{"top_share", topShare, []point{
-			{0, 0}, {0.2, 0}, {0.5, 0}, {0.8, 0}, {1, 0},
-		}, false, percent("%.0f%% of the attempts go to no more than three destinations")},
 		{"new_destinations", newShare, []point{
-			{0, 0}, {0.1, 0}, {0.3, 0}, {0.6, 0}, {0.9, 0},
+			{0.1, -1.4}, {0.3, -0.8}, {0.6, 1.5},
 		}, false, percent("%.0f%% of the destinations of an hour are new")},
 		{"known_providers", knownShare, []point{
-			{0, 0}, {0.3, 0}, {0.7, 0}, {1, 0},
+			{0.7, 0.9}, {1, -0.7},
 		}, false, percent("%.0f%% of the named attempts go to known mail providers")},
 		{"hours_per_day", hoursPerDay, []point{
-			{1, 0}, {4, 0}, {8, 0}, {12, 0}, {18, 0}, {24, 0},
+			{1, -0.9}, {4, -0.6}, {8, 0.4}, {24, 0.4},
 		}, false, format("attempts in %.1f hours of a day")},
-		{"night_share", nightShare, []point{
-			{0, 0}, {0.1, 0}, {0.25, 0}, {0.5, 0},
-		}, false, percent("%.0f%% of the hours are at night, from 0 to 6 o'clock")},
 		{"working_hours", workShare, []point{
-			{0, 0}, {0.35, 0}, {0.6, 0}, {0.9, 0},
+			{0.35, 0.3}, {0.6, -0.3}, {0.9, -0.9},
 		}, false, percent("%.0f%% of the attempts are in working hours")},
-		{"packets_per_attempt", perAttempt, []point{
-			{1, 0}, {1.5, 0}, {3, 0}, {5, 0},
-		}, false, format("an attempt has %.1f SYNs")},
 		{"minutes_per_hour", minutesPerHour, []point{
-			{1, 0}, {3, 0}, {10, 0}, {30, 0}, {60, 0},
+			{1, -2.4}, {3, -2.4}, {10, -2.1}, {30, 2.4}, {60, 3.8},
 		}, true, format("attempts in %.0f minutes of an hour")},
-		{"same_minutes", sameMinutes, []point{
-			{0, 0}, {0.3, 0}, {0.7, 0},
-		}, false, percent("%.0f%% of the minutes are those of the hour before: by the clock")},
 	}
 }
 

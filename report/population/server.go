@@ -59,8 +59,9 @@ func domain(rng *rand.Rand, most int) int {
 	return bigFive + int(math.Pow(float64(most-bigFive), rng.Float64())) - 1
 }
 
-// Known tells whether a prefix is a known mail provider's, of those that the populations
-// write to: most providers for submission, and the five big ones.
+// Known tells whether a prefix is one to which a known mail provider's customers submit,
+// of those that the populations write to. Such lists are neither complete nor pure: it has
+// most of the providers, and the mail servers of the first big one.
 func Known(p netip.Prefix) bool {
 	a := p.Addr()
 	b := a.AsSlice()
@@ -72,5 +73,5 @@ func Known(p netip.Prefix) bool {
 	} else if p.Bits() < 24 {
 		return false
 	}
-	return b[0] == 10 && b[1] == 25 && b[2] < known || b[0] == 198 && b[1] == 19 && b[2] >= 251
+	return b[0] == 10 && b[1] == 25 && b[2] < known || b[0] == 198 && b[1] == 19 && b[2] == 251
 }
