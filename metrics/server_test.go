@@ -431,7 +431,7 @@ func TestMasked(t *testing.T) {
 	for said, want := range map[string]string{
 		"":                                     "",
 		"interface up0 is down":                "interface up0 is down",
-		"exempt.yaml:3: 192.0.2.7/32: twice":   "exempt.yaml:3: (address) twice",
+		"exempt.yaml:3: 192.0.2.7/32: twice":   "exempt.yaml:3: (address): twice",
 		"from 2001:db8::1.":                    "from (address).",
 		"[2001:db8::1]:25 and 192.0.2.1:25":    "[(address)]:25 and (address)",
 		"from=192.0.2.1-192.0.2.9\nand more":   "from=(address)-(address)",
