@@ -101,12 +101,8 @@ func (r *Reader) prepare(ctx context.Context) error {
 		{&r.generated, `SELECT g.id, g.began, g.number, g.digest, g.summary, d.gzip
 			FROM generations g JOIN documents d ON d.id = g.document
 			WHERE g.began <= ? ORDER BY g.began DESC, g.id DESC LIMIT 1`},
-		// SQLite is told to seek in each hour: it would rather read all between two.
-		{&r.hours, "SELECT r.hour, subscriber, pool, " + recordColumns + ` FROM hours h CROSS JOIN records r
-			ON r.hour = h.hour AND subscriber BETWEEN ? AND ?
-			WHERE h.hour >= ? AND h.hour < ? ORDER BY h.hour, subscriber, pool LIMIT ?`},
-		{&r.hour, "SELECT hour, subscriber, pool, " + recordColumns + ` FROM records
-			WHERE hour = ? AND (subscriber, pool) > (?, ?) AND subscriber <= ? ORDER BY subscriber, pool LIMIT ?`},
+		{&r.hours, hoursQuery},
+		{&r.hour, hourQuery},
 	} {
 		if *p.stmt, err = r.db.PrepareContext(ctx, p.text); err != nil {
 			return err

@@ -53,6 +53,17 @@ func (j *Journal) Records(ctx context.Context, from, to time.Time, within netip.
 	}
 }
 
+const (
+	// hoursQuery is for records of some subscribers in some hours. SQLite is told to
+	// seek in each hour: it would rather read all between two.
+	hoursQuery = "SELECT r.hour, subscriber, pool, " + recordColumns + ` FROM hours h CROSS JOIN records r
+		ON r.hour = h.hour AND subscriber BETWEEN ? AND ?
+		WHERE h.hour >= ? AND h.hour < ? ORDER BY h.hour, subscriber, pool LIMIT ?`
+	// hourQuery is for those after one, in the same hour.
+	hourQuery = "SELECT hour, subscriber, pool, " + recordColumns + ` FROM records
+		WHERE hour = ? AND (subscriber, pool) > (?, ?) AND subscriber <= ? ORDER BY subscriber, pool LIMIT ?`
+)
+
 // scan is a walk through records.
 type scan struct {
 	r           *Reader
