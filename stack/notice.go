@@ -50,8 +50,7 @@ const (
 // 5321, section 3.1): it takes no sender and no recipient, so that no mail is ever lost
 // in it. It is a netstack of its own, with one NIC that takes every address.
 type notice struct {
-	log   *zap.Logger
-	text  string
+	text  atomic.Pointer[string]
 	stack *netstack.Stack
 	nic   *channel.Endpoint
 	out   Lane
@@ -86,7 +85,7 @@ type NoticeStats struct {
 // newNotice makes one that talks to subscribers. text follows "554 5.7.1 ".
 func newNotice(text string, subscribers Port, log *zap.Logger) (*notice, error) {
 	n := &notice{
-		log: log, text: text, out: subscribers.Lanes[0], limit: rate.NewLimiter(noticeRate, noticeBurst), fail: newThrottle(log),
+		out: subscribers.Lanes[0], limit: rate.NewLimiter(noticeRate, noticeBurst), fail: newThrottle(log),
 		flows: map[flow]*session{}, each: map[[16]byte]int{},
 		nic: channel.New(hostQueue, uint32(subscribers.MTU()), ""), //nolint:gosec // an MTU
 		stack: netstack.New(netstack.Options{
@@ -94,6 +93,7 @@ func newNotice(text string, subscribers Port, log *zap.Logger) (*notice, error) 
 			TransportProtocols: []netstack.TransportProtocolFactory{tcp.NewProtocol},
 		}),
 	}
+	n.text.Store(&text)
 	if err := n.configure(); err != nil {
 		n.stack.Close()
 		n.stack.Wait()
@@ -235,7 +235,7 @@ func (n *notice) talk(conn net.Conn) {
 	if err := conn.SetDeadline(time.Now().Add(noticeLife)); err != nil {
 		return
 	}
-	if _, err := fmt.Fprintf(conn, "554 5.7.1 %s\r\n", n.text); err != nil {
+	if _, err := fmt.Fprintf(conn, "554 5.7.1 %s\r\n", *n.text.Load()); err != nil {
 		return
 	}
 	lines := bufio.NewReaderSize(conn, noticeLine)

@@ -176,7 +176,9 @@ func TestNoticeTalks(t *testing.T) {
 		t.Run(tc.name, func(t *testing.T) {
 			t.Parallel()
 			ours, theirs := net.Pipe()
-			n := &notice{text: "x"}
+			n := &notice{}
+			text := "x"
+			n.text.Store(&text)
 			go func() {
 				defer ours.Close()
 				n.talk(ours)

@@ -126,6 +126,13 @@ func (r *Router) SetPolicy(p *filter.Policy) { r.policy.Store(p) }
 // Policy returns the policy in force.
 func (r *Router) Policy() *filter.Policy { return r.policy.Load() }
 
+// SetNotice changes what connections are told from now on, if they are told anything.
+func (r *Router) SetNotice(text string) {
+	if r.notice != nil {
+		r.notice.text.Store(&text)
+	}
+}
+
 // Notice says what became of connections that were offered a notice.
 func (r *Router) Notice() NoticeStats {
 	if r.notice == nil {

@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"os"
 	"runtime"
 	"sync"
@@ -33,6 +34,8 @@ type dataPath struct {
 	ports  [filter.NumDirections]*tunnel.Port // by the direction that enters there
 	router *stack.Router
 	batch  bool // packets are read and written many at once
+
+	listeners []net.Listener // on the router's own addresses
 
 	stop     context.CancelFunc // of the router
 	running  sync.WaitGroup     // the router
@@ -171,6 +174,7 @@ func (d *dataPath) makeRouter(policy *filter.Policy) error {
 		Hop:        hop(d.cfg.Forwarding.Hop),
 		Limits:     stack.Limits(d.cfg.Forwarding.Answers),
 		Host:       d.cfg.Tunnel.Addresses,
+		Notice:     d.cfg.Texts.Notice,
 		Log:        d.log.Named("router"),
 	})
 	return err
@@ -257,6 +261,9 @@ func (d *dataPath) end() error {
 	case <-over:
 	case <-time.After(patience):
 		return errors.New("a worker does not end")
+	}
+	for _, l := range d.listeners {
+		_ = l.Close()
 	}
 	var errs []error
 	for _, p := range d.ports {

@@ -20,6 +20,7 @@ import (
 	"op25b/control"
 	"op25b/filter"
 	"op25b/rollout"
+	"op25b/selfcheck"
 	"op25b/stack"
 )
 
@@ -34,6 +35,9 @@ type gateway struct {
 	probe   *probe
 	clock   *rollout.Clock
 	history *history
+	tried   *counting
+	page    *selfcheck.Server // nil: there is none
+	recent  *recentLog
 
 	// changing is held by whoever changes what runs: a reload, a data path that is
 	// made anew, a succession. It is never taken while mu is held.
@@ -68,6 +72,9 @@ type tally struct {
 	errors map[string]uint64
 	healed uint64
 	shed   uint64
+
+	attemptsLost uint64
+	notice       stack.NoticeStats // none of them open
 }
 
 // openGateway sets everything up. Packets flow when it returns without an error;
@@ -106,6 +113,7 @@ func openGateway(path string, rules *rulebook, log *zap.Logger, level zap.Atomic
 	}
 	g.state = control.StateOK
 	g.begin(u)
+	g.servePage(g.data)
 	return g, nil
 }
 
@@ -113,6 +121,7 @@ func openGateway(path string, rules *rulebook, log *zap.Logger, level zap.Atomic
 func (g *gateway) begin(u *update) {
 	g.remember(u, g.loaded, []string{"op25b starts"})
 	g.history.follow(g.rules.cfg.Leases)
+	g.tried = startCounting(g)
 }
 
 // succeed has the predecessor let go, if there is one.
@@ -135,8 +144,8 @@ func (g *gateway) succeed(before *predecessor) error {
 }
 
 const (
-	// report is how often refusals are summed up in the log, if there were any.
-	report = 10 * time.Second
+	// reportEvery is how often refusals are summed up in the log, if there were any.
+	reportEvery = 10 * time.Second
 	// beat is how often the workers are looked at.
 	beat = time.Second
 	// retry is how long it takes, at first and at most, until a data path that is
@@ -147,7 +156,7 @@ const (
 // serve keeps packets flowing until ctx ends, a successor has taken over, or there
 // is no use in going on.
 func (g *gateway) serve(ctx context.Context, signals <-chan os.Signal) error {
-	reports, beats := time.NewTicker(report), time.NewTicker(beatInterval())
+	reports, beats := time.NewTicker(reportEvery), time.NewTicker(beatInterval())
 	defer reports.Stop()
 	defer beats.Stop()
 	again, boundary := make(<-chan time.Time), make(<-chan time.Time)
@@ -224,6 +233,7 @@ func (g *gateway) lose(why error) {
 	}
 	g.mu.Lock()
 	defer g.mu.Unlock()
+	g.tried.take(d.router, g.policy, time.Now())
 	g.data, g.lost = nil, why
 	g.past.add(d)
 }
@@ -247,6 +257,7 @@ func (g *gateway) regain() bool {
 		return false
 	}
 	g.data, g.lost = d, nil
+	g.servePage(d)
 	g.log.Info("packets flow through op25b again")
 	go storeQueues(g.log, d.ports[:]...)
 	return true
@@ -259,7 +270,7 @@ func (g *gateway) logRefused(before uint64) uint64 {
 	now := stats.Refused()
 	if now > before {
 		g.log.Info("connections to blocked ports were refused",
-			zap.Uint64("packets", now-before), zap.Duration("within", report), zap.Uint64("packets_total", now))
+			zap.Uint64("packets", now-before), zap.Duration("within", reportEvery), zap.Uint64("packets_total", now))
 	}
 	return now
 }
@@ -292,7 +303,18 @@ func (g *gateway) close() error {
 	if d == nil {
 		return nil
 	}
-	return d.close()
+	err := d.close()
+	g.tried.take(d.router, g.policy, time.Now())
+	return err
+}
+
+// end hands on what was counted, and closes the history.
+func (g *gateway) end() error {
+	g.tried.end()
+	if g.page != nil {
+		_ = g.page.Close()
+	}
+	return g.history.close()
 }
 
 // remains says in words what stays in the kernel once the gateway has ended.
@@ -324,6 +346,7 @@ func (g *gateway) Yield(ctx context.Context, successor control.Peer) (control.Ha
 	stats := d.router.Stats()
 	g.mu.Lock()
 	defer g.mu.Unlock()
+	g.tried.take(d.router, g.policy, time.Now())
 	g.past.add(d)
 	g.data, g.state = nil, control.StateStopping
 	close(g.yielded)
@@ -360,4 +383,9 @@ func (h *tally) add(d *dataPath) {
 	_, healed := d.host.Trouble()
 	h.healed += healed
 	h.shed += d.host.Shed()
+	_, _, lost := d.router.AttemptsWaiting()
+	h.attemptsLost += lost
+	notice := d.router.Notice()
+	h.notice.Greeted += notice.Greeted
+	h.notice.FellBack += notice.FellBack
 }

@@ -24,6 +24,7 @@ import (
 type history struct {
 	journal *journal.Journal // nil: nothing is kept
 	path    string           // of the journal
+	privacy config.JournalDestinations
 	book    *lease.Book
 	kinds   map[string]config.LeaseKind // of the sources, by name
 
@@ -39,7 +40,7 @@ const breath = 100_000
 
 // openHistory begins to keep one. What does not work is told by its health.
 func openHistory(cfg *config.Config, log *zap.Logger) (*history, error) {
-	h := &history{path: cfg.Journal.Path, kinds: map[string]config.LeaseKind{}}
+	h := &history{path: cfg.Journal.Path, privacy: cfg.Journal.Destinations, kinds: map[string]config.LeaseKind{}}
 	h.ctx, h.stop = context.WithCancel(context.Background())
 	if cfg.Journal.Path != "" {
 		j, err := journal.Start(journal.Options{Path: cfg.Journal.Path, Retention: time.Duration(cfg.Journal.Retention), Log: log.Named("journal")})

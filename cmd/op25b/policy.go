@@ -129,6 +129,7 @@ func (g *gateway) apply(u *update) error {
 			return err
 		}
 		d.router.SetPolicy(u.policy)
+		d.router.SetNotice(u.rules.cfg.Texts.Notice)
 	}
 	g.mu.Lock()
 	defer g.mu.Unlock()

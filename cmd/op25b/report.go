@@ -33,10 +33,11 @@ func (g *gateway) Status() control.Status {
 		},
 		Reload:  g.reloaded,
 		Capture: string(g.rules.cfg.Forwarding.Capture), ReturnPath: string(g.rules.cfg.Forwarding.ReturnPath), OnExit: string(g.rules.cfg.Forwarding.OnExit),
-		Packets: packetCounts(stats), Drops: reasonCounts(stats, filter.Drop), Refused: stats.Refused(),
+		Packets: packetCounts(stats), Verdicts: verdictCounts(stats), Drops: reasonCounts(stats, filter.Drop), Refused: stats.Refused(),
 		Monitored: stats.Monitored(), MonitoredReasons: reasonCounts(stats, filter.Monitored),
 		Errors: counted.errors, Healed: counted.healed, Shed: counted.shed,
 	}
+	g.reportAttempts(&s, &counted)
 	g.reportRollout(&s.Policy)
 	g.history.report(&s)
 	if len(s.Problems) > 0 && s.State == control.StateOK {
@@ -143,6 +144,40 @@ func remainsWhileLost(onExit config.OnExit) string {
 	default:
 		return "blocked ports stay shut"
 	}
+}
+
+// reportAttempts adds what is counted of attempts, and how those are served who ask why.
+// g.mu is held.
+func (g *gateway) reportAttempts(s *control.Status, counted *tally) {
+	h := g.tried.book.Health()
+	s.Attempts = control.AttemptsStatus{
+		Outcomes: byOutcome(h.Attempts), Lost: counted.attemptsLost, Subscribers: h.Subscribers, Overflowed: h.Overflowed, Watchers: h.Watchers,
+	}
+	s.Notice = control.NoticeStatus{Greeted: counted.notice.Greeted, FellBack: counted.notice.FellBack}
+	if g.data != nil {
+		s.Attempts.Queued, s.Attempts.Room, _ = g.data.router.AttemptsWaiting()
+		s.Notice.Open = g.data.router.Notice().Open
+	}
+	if g.page != nil {
+		p := g.page.Stats()
+		s.SelfCheck = control.SelfCheckStatus{Open: p.Open, Requests: p.Requests, Refused: p.Refused}
+	}
+}
+
+// verdictCounts has what was decided, by direction, action and reason.
+func verdictCounts(s *stack.Stats) map[string]map[string]map[string]uint64 {
+	all := map[string]map[string]map[string]uint64{}
+	for a := range filter.NumActions {
+		for d, reasons := range reasonCounts(s, a) {
+			if all[d] == nil {
+				all[d] = map[string]map[string]uint64{}
+			}
+			if len(reasons) > 0 {
+				all[d][a.String()] = reasons
+			}
+		}
+	}
+	return all
 }
 
 // packetCounts has frames, octets and fates by direction.

@@ -152,6 +152,8 @@ func response(r config.Response) filter.Response {
 		return filter.RespondProhibited
 	case config.ResponseDrop:
 		return filter.RespondDrop
+	case config.ResponseNotice:
+		return filter.RespondNotice
 	default:
 		return filter.RespondReset
 	}

@@ -5,6 +5,7 @@ package main
 import (
 	"context"
 	"errors"
+	"io"
 	"os"
 	"os/signal"
 	"strings"
@@ -39,9 +40,10 @@ reads the same packets, and for good if this one fails: an upgrade that loses no
 			if err != nil {
 				return err
 			}
-			log, level := newLogger(cmd.ErrOrStderr(), rules.cfg.Log)
+			recent := &recentLog{}
+			log, level := newLogger(io.MultiWriter(cmd.ErrOrStderr(), recent), rules.cfg.Log)
 			defer func() { _ = log.Sync() }()
-			return runGateway(cmd.Context(), path, rules, takeover, log, level)
+			return runGateway(cmd.Context(), path, rules, takeover, log, level, recent)
 		},
 	}
 	configFlag(cmd, &path)
@@ -50,7 +52,7 @@ reads the same packets, and for good if this one fails: an upgrade that loses no
 }
 
 // runGateway runs a gateway until ctx ends, it is succeeded or it fails.
-func runGateway(ctx context.Context, path string, rules *rulebook, takeover bool, log *zap.Logger, level zap.AtomicLevel) (err error) {
+func runGateway(ctx context.Context, path string, rules *rulebook, takeover bool, log *zap.Logger, level zap.AtomicLevel, recent *recentLog) (err error) {
 	signal.Ignore(syscall.SIGPIPE) // nobody who reads the log may end the gateway by going away
 	signals := make(chan os.Signal, 4)
 	signal.Notify(signals, syscall.SIGHUP, syscall.SIGUSR2)
@@ -69,7 +71,9 @@ func runGateway(ctx context.Context, path string, rules *rulebook, takeover bool
 	if err != nil {
 		return err
 	}
+	g.recent = recent
 	quiet := answer(g, rules.cfg.Control.Socket, takeover)
+	shut := g.open()
 	g.logReady()
 	storeQueues(log, g.data.ports[:]...)
 	notify(log, daemon.SdNotifyReady)
@@ -85,7 +89,8 @@ func runGateway(ctx context.Context, path string, rules *rulebook, takeover bool
 		log.Info("stopped", zap.String("remains", remains), zap.Object("packets", statsObject{&stats}))
 	}
 	quiet()
-	return errors.Join(err, g.history.close())
+	shut()
+	return errors.Join(err, g.end())
 }
 
 // answerInterval is how often the control socket is looked after.
