@@ -13,6 +13,8 @@ import (
 	"testing"
 
 	"golang.org/x/sys/unix"
+
+	"op25b/census"
 )
 
 // TestFullDisk fills a small file system of its own, in a mount namespace of its
@@ -138,8 +140,17 @@ func overfill(t *testing.T, j *Journal, room func()) {
 	}
 	t.Log(h.Err)
 
+	// Records have room of their own, and wait as well.
+	j.AddRecords([]census.Record{tried("192.0.2.1/32", "dsl", 1, mx, 7)})
+	if waiting := j.Health().Waiting; waiting != 501 {
+		t.Error(waiting)
+	}
+
 	room()
 	flush(t, j)
+	if got := everything(t, j); len(got) != 1 || got[0].Total() != 7 {
+		t.Error(got)
+	}
 	tell(told)
 	flush(t, j)
 	after := j.Health()

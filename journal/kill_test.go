@@ -16,6 +16,8 @@ import (
 	"time"
 
 	"go.uber.org/zap"
+
+	"op25b/census"
 )
 
 // The test binary is another process too, as these say.
@@ -35,7 +37,7 @@ func TestMain(m *testing.M) {
 	}
 }
 
-// scribe writes holdings, one prefix after the other, and says what Flush has
+// scribe writes holdings and records, one prefix after the other, and says what Flush has
 // acknowledged.
 func scribe() {
 	j, err := Open(Options{Path: os.Getenv(envPath), Retention: 24 * time.Hour, Log: zap.NewNop()})
@@ -49,6 +51,7 @@ func scribe() {
 		j.Hold(Holding{Prefix: p, Holder: fmt.Sprint("first", i), Source: "dhcp"})
 		j.Hold(Holding{Prefix: p, Holder: fmt.Sprint("then", i), Source: "dhcp"})
 		j.Mark(time.UnixMilli(int64(i)))
+		j.AddRecords([]census.Record{numberedRecord(i), numberedRecord(i)}) // the second is added to the first
 		if i%5 == 4 {
 			if err := j.Flush(context.Background()); err != nil {
 				fmt.Println(err)
@@ -61,6 +64,12 @@ func scribe() {
 
 func numbered(i int) netip.Prefix {
 	return netip.PrefixFrom(netip.AddrFrom4([4]byte{10, byte(i >> 16), byte(i >> 8), byte(i)}), 32)
+}
+
+func numberedRecord(i int) census.Record {
+	r := tried("192.0.2.1/32", "dsl", i/1000, mx, uint64(i+1))
+	r.Subscriber = numbered(i)
+	return r
 }
 
 // TestKilled kills a process that writes, again and again: everything that Flush
@@ -77,6 +86,7 @@ func TestKilled(t *testing.T) {
 			t.Fatal(err)
 		}
 		checkNumbered(t, reader, max(0, next-100), next)
+		checkRecords(t, reader, next)
 		if err := reader.Close(); err != nil {
 			t.Error(err)
 		}
@@ -108,6 +118,22 @@ func checkNumbered(t *testing.T, r interface {
 		}
 		if len(got) != 1 || got[0].Holder != fmt.Sprint("then", i) {
 			t.Fatalf("%d of %d: %+v", i, to, got)
+		}
+	}
+}
+
+// checkRecords makes sure that all records up to one are there, once each. Those of
+// the last batch before a kill may have been written and told again.
+func checkRecords(t *testing.T, r *Reader, to int) {
+	t.Helper()
+	got := collect(t, r.Records(t.Context(), at(0), at(1e5), netip.Prefix{}))
+	if len(got) < to {
+		t.Fatalf("%d records of %d", len(got), to)
+	}
+	for i := range to {
+		g, want := got[i], uint64(i+1)
+		if g.Subscriber != numbered(i) || g.Total() < 2*want || g.Total()%(2*want) != 0 || g.Top[0].Attempts != g.Total() || g.Packets != 2*g.Total() {
+			t.Fatalf("%d of %d: %+v", i, to, g)
 		}
 	}
 }
