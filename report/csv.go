@@ -93,7 +93,7 @@ func (r *Report) csvFindings() [][]string {
 		"packets", "destinations", "hours", "first", "last", "evidence", "top", "holder"}}
 	for i := range r.Findings {
 		f := &r.Findings[i]
-		row := []string{f.Subscriber, harmless(f.Pool), string(f.Kind), strconv.FormatFloat(f.Confidence, 'f', 2, 64)}
+		row := []string{f.Subscriber, harmless(f.Pool), harmless(string(f.Kind)), strconv.FormatFloat(f.Confidence, 'f', 2, 64)}
 		row = append(row, csvNumbers(f.Attempts["refused"], f.Attempts["monitored"], f.Attempts["not_in_force"], f.Attempts["exempt"],
 			f.Attempts["relayed"], f.Packets, f.Destinations, f.Hours)...)
 		rows = append(rows, append(row, csvTime(f.First), csvTime(f.Last), csvEvidence(f.Evidence), csvTop(f), harmless(f.Holder)))

@@ -175,7 +175,7 @@ func (r *Report) textFindings(p *page, most int) {
 }
 
 func (r *Report) textFinding(p *page, f *Finding) {
-	p.say("", fmt.Sprintf("%s: %s, %s sure, pool %s", address(f.Subscriber), looksLike(f.Kind), sure(f.Confidence), clean(f.Pool)))
+	p.say("", fmt.Sprintf("%s: %s, %s sure, pool %s", address(clean(f.Subscriber)), looksLike(f.Kind), sure(f.Confidence), clean(f.Pool)))
 	if f.Holder != "" {
 		p.say("  ", "held by "+clean(f.Holder))
 	}
@@ -215,7 +215,7 @@ func (r *Report) textTriangular(p *page) {
 	t.columns = append(t.columns, names("pool", "first", "last", "holder")...)
 	for i := range r.Triangular {
 		s := &r.Triangular[i]
-		t.row(address(s.Subscriber), clean(s.Kind), thousands(s.Peers), thousands(s.DataPeers), thousands(s.Data),
+		t.row(address(clean(s.Subscriber)), clean(s.Kind), thousands(s.Peers), thousands(s.DataPeers), thousands(s.Data),
 			thousands(s.SYNACKs), thousands(s.Resets), clean(s.Pool), r.when(s.First), r.when(s.Last), orNothing(clean(s.Holder)))
 	}
 	p.table(&t)
@@ -231,7 +231,7 @@ func (r *Report) textExemptions(p *page) {
 	t.columns = append(t.columns, names("ticket", "by", "reason")...)
 	for i := range r.Exemptions {
 		e := &r.Exemptions[i]
-		t.row(e.Prefix, r.when(e.Until), r.ended(e), thousands(e.Used), orNothing(clean(e.Ticket)), orNothing(clean(e.By)), clean(e.Reason))
+		t.row(clean(e.Prefix), r.when(e.Until), r.ended(e), thousands(e.Used), orNothing(clean(e.Ticket)), orNothing(clean(e.By)), clean(e.Reason))
 	}
 	p.table(&t)
 }
