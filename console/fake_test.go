@@ -3,8 +3,10 @@
 package console
 
 import (
+	"cmp"
 	"context"
 	"fmt"
+	"math"
 	"net/netip"
 	"sync"
 	"time"
@@ -19,14 +21,15 @@ const hostile = `<script>alert("x")</script><img src=x onerror=alert(1)>`
 
 // fake is a gateway with something to say on every page.
 type fake struct {
-	now time.Time
+	now   time.Time
+	name  string // of hosts and their holders
+	moves bool   // time goes on from now, and traffic with it
 
 	mu       sync.Mutex
 	reloads  []control.ReloadOptions
 	explains []control.ExplainOptions
 	looks    []control.SubscriberOptions
 	ranges   []control.ReportOptions
-	frames   uint64
 
 	refuse    error         // what Reload returns
 	reporting chan struct{} // if not nil: a report begins with a value, and ends with another
@@ -38,11 +41,12 @@ func attempts(refused, monitored, notInForce, exempt, relayed uint64) map[string
 }
 
 func (f *fake) Status() control.Status {
-	f.mu.Lock()
-	f.frames += 100_000
-	frames := f.frames
-	f.mu.Unlock()
 	now := f.now
+	if f.moves {
+		now = time.Now()
+	}
+	flow := f.traffic(now)
+	frames := flow.outbound / 700
 	return control.Status{
 		Version: "v1.4.0", Revision: "0123456789abcdef", PID: 4711, Started: now.Add(-4*24*time.Hour - 2*time.Hour),
 		State: control.StateDegraded,
@@ -74,12 +78,12 @@ func (f *fake) Status() control.Status {
 			{Direction: "inbound", Queue: 1, Frames: 41, Octets: 2_911, Progress: now.Add(-3 * time.Minute), Stalled: true},
 		},
 		Packets: map[string]map[string]uint64{
-			"outbound": {"frames": frames, "octets": frames * 700, "forwarded": frames - 912, "answered_reset": 900, "dropped_by_verdict": 12},
-			"inbound":  {"frames": frames * 2, "octets": frames * 2200, "forwarded": frames * 2},
+			"outbound": {"frames": frames, "octets": flow.outbound, "forwarded": frames - 912, "answered_reset": 900, "dropped_by_verdict": 12},
+			"inbound":  {"frames": frames * 2, "octets": flow.inbound, "forwarded": frames * 2},
 		},
 		Drops: map[string]map[string]uint64{"outbound": {"tiny_fragment": 4, "bad_checksum": 8}},
 		Attempts: control.AttemptsStatus{
-			Outcomes: attempts(48_211, 1_904, 310_552, 612, 2_201), Queued: 3, Room: 65536, Subscribers: 117,
+			Outcomes: attempts(flow.refused, 1_904, 1_000_000+flow.attempts-flow.refused, 612, 2_201), Queued: 3, Room: 65536, Subscribers: 117,
 		},
 		Notice:    control.NoticeStatus{Open: 2, Greeted: 4_011, FellBack: 6},
 		SelfCheck: control.SelfCheckStatus{Requests: 219},
@@ -93,6 +97,25 @@ func (f *fake) Status() control.Status {
 		},
 		Journal: &control.JournalStatus{Path: "/var/lib/op25b/journal.db", Size: 19_293_798},
 	}
+}
+
+// traffic is what has flown up to a moment: the integral of some waves.
+func (f *fake) traffic(at time.Time) counters {
+	x := at.Sub(f.now).Seconds() / 2
+	wave := func(base, a, b, c float64) uint64 {
+		return uint64(1e12 + base*(x+a*40*math.Sin(x/40)+b*13*math.Sin(x/13+a)+c*3*math.Sin(x/3+b)))
+	}
+	return counters{
+		time: at, outbound: wave(6e7, 0.3, 0.1, 0.05), inbound: wave(1.8e8, 0.25, -0.15, 0.06),
+		refused: wave(28, 0.4, 0.2, 0.1) - 1e12 + 48_211 + 100_000, attempts: wave(80, 0.2, 0.2, 0.1) - 1e12 + 300_000,
+	}
+}
+
+// counted is what a sampler would see of it.
+func (f *fake) counted(at time.Time) counters {
+	c := f.traffic(at)
+	c.attempts += 1_000_000 + 1_904 + 612 + 2_201
+	return c
 }
 
 func (f *fake) Explain(_ context.Context, o control.ExplainOptions) (control.Explanation, error) {
@@ -116,7 +139,7 @@ func (f *fake) explanation(source netip.Addr) control.Explanation {
 		Policy: control.PolicyOrigin{Source: "gateway", File: "/etc/op25b/op25b.yaml", Generation: 12, Since: since}, Since: since,
 		Next: &control.NextVerdict{Time: f.now.Add(66 * 24 * time.Hour), Action: "reset", Reason: "blocked_port", What: []string{"phase tenth begins"}},
 		Holders: []control.Holder{{
-			Prefix: source.String() + "/32", Holder: "02:00:00:00:00:07", Hostname: hostile, Source: "dhcp", From: f.now.Add(-6 * time.Hour), Age: 787,
+			Prefix: source.String() + "/32", Holder: "02:00:00:00:00:07", Hostname: f.called(), Source: "dhcp", From: f.now.Add(-6 * time.Hour), Age: 787,
 		}},
 		Text: "The connection is refused. " + source.String() + " is in the dynamic pool \"residential\" (100.64.0.0/10), policy.ports holds 25, " +
 			"198.51.100.25 is no relay, and \"mobile\" has begun. The client gets a TCP reset and sees \"connection refused\" at once.",
@@ -187,7 +210,7 @@ func (f *fake) findings() []report.Finding {
 		{
 			Subscriber: "2001:db8:4000:1200::/56", Pool: "residential-v6", Kind: report.Mailer, Confidence: 0.88,
 			Evidence: []report.Evidence{{Feature: "destinations_per_hour", Value: 1, Weight: -1.9, Text: "one destination, every 15 minutes"}},
-			Attempts: attempts(412, 0, 0, 0, 0), Hours: 71, First: f.now.Add(-150 * time.Hour), Last: f.now.Add(-14 * time.Minute), Holder: hostile,
+			Attempts: attempts(412, 0, 0, 0, 0), Hours: 71, First: f.now.Add(-150 * time.Hour), Last: f.now.Add(-14 * time.Minute), Holder: f.called(),
 		},
 		{
 			Subscriber: "100.64.9.44/32", Pool: "residential", Kind: report.Unclear, Confidence: 0.5,
@@ -255,8 +278,11 @@ func (f *fake) Reload(_ context.Context, o control.ReloadOptions) (control.Reloa
 	if f.refuse != nil && !o.Force {
 		return control.ReloadResult{}, f.refuse
 	}
-	return control.ReloadResult{Generation: 13, Took: 0.31, Changes: []string{"3 prefixes become dynamic", hostile}, Warnings: []string{"policy.pools[1] is empty"}}, nil
+	return control.ReloadResult{Generation: 13, Took: 0.31, Changes: []string{"3 prefixes become dynamic", f.called()}, Warnings: []string{"policy.pools[1] is empty"}}, nil
 }
+
+// called is a name that somebody has chosen.
+func (f *fake) called() string { return cmp.Or(f.name, hostile) }
 
 // took is how many reloads there were.
 func (f *fake) took() []control.ReloadOptions {

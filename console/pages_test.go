@@ -40,7 +40,7 @@ func TestPages(t *testing.T) {
 		says []string
 	}{
 		{"/", []string{
-			"Overview", "degraded", "systemctl start freeradius", "48,211", "2001:db8:4000:1200::/56", `href="/subscriber?address=2001%3adb8%3a4000%3a1200%3a%3a"`,
+			"Overview", "degraded", "systemctl start freeradius", "148,2", "2001:db8:4000:1200::/56", `href="/subscriber?address=2001%3adb8%3a4000%3a1200%3a%3a"`,
 			"≈ 450", "phase tenth begins", "2027-01-12 19:19:00 JST", "counts only",
 		}},
 		{"/subscriber", []string{"Look up", "Everything that support needs"}},

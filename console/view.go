@@ -110,6 +110,7 @@ func (s *Server) words() template.FuncMap {
 		"percent":  func(share float64) string { return strconv.Itoa(int(100*share+0.5)) + " %" }, //nolint:mnd // percent, rounded
 		"decimal":  func(n float64) string { return strconv.FormatFloat(n, 'f', -1, 64) },
 		"address":  address,
+		"who":      who,
 		"outcomes": outcomes,
 		"total":    total,
 		"count":    func(m map[string]uint64, name string) uint64 { return m[name] },
@@ -183,6 +184,14 @@ func span(d time.Duration) string {
 // address returns what to look a subscriber up by: the address, or the first of a prefix.
 func address(subscriber string) string {
 	if p, err := netip.ParsePrefix(subscriber); err == nil {
+		return p.Addr().String()
+	}
+	return subscriber
+}
+
+// who names a subscriber: a single address without its length, which says nothing.
+func who(subscriber string) string {
+	if p, err := netip.ParsePrefix(subscriber); err == nil && p.IsSingleIP() {
 		return p.Addr().String()
 	}
 	return subscriber
