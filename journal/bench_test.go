@@ -75,11 +75,11 @@ func (m *month) write(b *testing.B, j *Journal) (events int) {
 }
 
 // processorTime is what this process has used.
-func processorTime(b *testing.B) time.Duration {
-	b.Helper()
+func processorTime(t testing.TB) time.Duration {
+	t.Helper()
 	var u unix.Rusage
 	if err := unix.Getrusage(unix.RUSAGE_SELF, &u); err != nil {
-		b.Fatal(err)
+		t.Fatal(err)
 	}
 	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
 }

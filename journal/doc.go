@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package journal keeps history: which policy was in force when, and who held
-// which prefix when. What goes in is what the gateway does and what lease
-// sources tell; what comes out answers a question about a moment in the past. It
+// Package journal keeps history: which policy was in force when, who held
+// which prefix when, and what subscribers tried in each hour. What goes in is what
+// the gateway does and counts, and what lease sources tell; what comes out answers a question about a moment in the past. It
 // is one SQLite file. No payload goes in, ever.
 //
 // # What it may cost
@@ -11,9 +11,9 @@
 // nothing stops a gateway: what cannot be written waits in a queue, what does not
 // fit there is lost and counted, and [Journal.Health] says so.
 //
-//	Hold, Release, ... --> queue --> writer --> the file
-//	                                              |
-//	HolderAt, GenerationAt <-- readers <----------+
+//	Hold, AddRecords, ... --> queue --> writer --> the file
+//	                                                 |
+//	HolderAt, Records, ... <-- readers <-------------+
 //
 // One goroutine writes: twice a second what has come, or at once when there is
 // enough for a transaction. [Journal.Flush] waits for it. The file is in WAL mode
@@ -34,6 +34,18 @@
 // beginning right after that began. So nothing written is ever lost to a clock
 // that went back or a message that came late, and the holdings of one prefix and
 // source follow one another without overlap.
+//
+// # How records are kept
+//
+// A record is what one subscriber did in one hour: a [census.Record]. Its numbers
+// are columns; its minutes and destinations are one blob, since nobody asks SQLite
+// for them and a row each would have the key again. Records are sorted by
+// hour, subscriber and pool. So an hour's are written side by side, a report reads
+// from one to the other, and what is old is the beginning of the table; one
+// subscriber's are a seek in each hour.
+//
+// Records come by the ten thousand once an hour. They wait in a queue of their own,
+// and are written a thousand at a time, after the holdings that have come meanwhile.
 //
 // A Journal and a Reader may be used by many goroutines at once.
 package journal
