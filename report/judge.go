@@ -20,6 +20,8 @@ const (
 	mostConfident = 0.99
 	// unclearConfidence is that of Unclear: nothing is claimed.
 	unclearConfidence = 0.5
+	// leastAttempts are as few as may be a click by mistake: less is nothing to go by.
+	leastAttempts = 3
 	// fewAttempts are too few for full weights: with that many, weights count half.
 	fewAttempts = 2
 	// leastWeight is what evidence has to weigh to be told.
@@ -66,7 +68,7 @@ func (j *Judge) weigh(hours []census.Record) (Kind, float64, []Evidence) {
 	}
 	score, evidence := assess(h)
 	confidence := confidence(score)
-	if confidence < claim {
+	if confidence < claim || h.attempts < leastAttempts {
 		return Unclear, unclearConfidence, evidence
 	}
 	for _, doubt := range []func() (Evidence, bool){h.crowd, func() (Evidence, bool) { return j.contradiction(hours) }} {
@@ -129,11 +131,12 @@ const (
 	busyDestinations  = 10
 )
 
-// contradiction judges quiet and busy hours each by themselves. If there are enough of
-// both and they disagree, there is some of both. A bot that pauses is not taken for two:
-// hours are quiet only where they are at least a quarter, and three.
+// contradiction judges quiet and busy hours each by themselves. If they disagree, there is
+// some of both. A bot that pauses, or is slow, is not taken for two: quiet hours have to
+// be three, and a quarter, and hours that are neither no more than a fifth.
 func (j *Judge) contradiction(hours []census.Record) (Evidence, bool) {
 	var quiet, busy []census.Record
+	between := 0
 	for _, r := range hours {
 		switch n := blockedDestinations(&r); {
 		case r.Blocked() == 0:
@@ -141,9 +144,12 @@ func (j *Judge) contradiction(hours []census.Record) (Evidence, bool) {
 			quiet = append(quiet, r)
 		case n >= busyDestinations:
 			busy = append(busy, r)
+		default:
+			between++
 		}
 	}
-	if len(busy) == 0 || len(quiet) < 3 || len(quiet) < len(busy)/3 {
+	all := len(quiet) + between + len(busy)
+	if len(busy) == 0 || len(quiet) < 3 || len(quiet)*4 < all || between*5 > all {
 		return Evidence{}, false
 	}
 	calm, _ := assess(j.observe(quiet))

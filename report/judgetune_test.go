@@ -9,7 +9,6 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"time"
 
 	"op25b/census"
 	"op25b/report/population"
@@ -27,7 +26,7 @@ func trials(t *testing.T, first, last uint64, each int) []trial {
 	t.Helper()
 	var all []trial
 	for seed := first; seed <= last; seed++ {
-		for _, s := range population.Make(population.Options{Seed: seed, Each: each, Location: berlin(t)}) {
+		for _, s := range population.Make(population.Options{Seed: seed, Each: each, Location: location(t, "Europe/Berlin")}) {
 			for _, p := range privacies() {
 				all = append(all, trial{s.Kind, p, p.Apply(s.Records)})
 			}
@@ -38,15 +37,6 @@ func trials(t *testing.T, first, last uint64, each int) []trial {
 
 func privacies() []population.Privacy {
 	return []population.Privacy{population.Full, population.Truncated, population.Absent}
-}
-
-func berlin(t *testing.T) *time.Location {
-	t.Helper()
-	zone, err := time.LoadLocation("Europe/Berlin")
-	if err != nil {
-		t.Skip("no time zones here: ", err)
-	}
-	return zone
 }
 
 // term is how much a point takes part in a score.
@@ -88,7 +78,7 @@ func TestTune(t *testing.T) {
 		if truth == 0.5 {
 			e.weight = 0.3
 		}
-		h := (&Judge{Known: population.Known, Location: berlin(t)}).observe(byHour(trial.records))
+		h := (&Judge{Known: population.Known, Location: location(t, "Europe/Berlin")}).observe(byHour(trial.records))
 		if _, several := h.crowd(); several {
 			continue // weights decide nothing there
 		}

@@ -5,6 +5,7 @@ package population
 import (
 	"math/rand/v2"
 	"net/netip"
+	"slices"
 	"time"
 
 	"op25b/census"
@@ -25,6 +26,8 @@ type Options struct {
 	Seed uint64
 	// Each is how many subscribers there are of each kind.
 	Each int
+	// Kinds are those to make. Nil: all.
+	Kinds []Kind
 	// Location is where they live. Their week may be one in which clocks change there.
 	Location *time.Location
 }
@@ -42,6 +45,9 @@ func Make(o Options) []Subscriber {
 	start := starts[o.Seed%uint64(len(starts))]
 	var made []Subscriber
 	for i, k := range Kinds() {
+		if o.Kinds != nil && !slices.Contains(o.Kinds, k) {
+			continue
+		}
 		for j := range o.Each {
 			rng := rand.New(rand.NewPCG(o.Seed, uint64(i)<<32|uint64(j)))
 			made = append(made, Subscriber{k, simulate(k, rng, start, o.Location, i*o.Each+j)})
