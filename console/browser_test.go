@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -236,6 +237,9 @@ func (b *tab) plots() {
 	inked := `[...document.querySelectorAll('#plots canvas')].every(c =>
 		new Set(new Uint32Array(c.getContext('2d').getImageData(0, 0, c.width, c.height).data.buffer)).size > 20)`
 	b.until(inked)
+	b.until(`[...document.querySelectorAll('#plots .u-value')].every(v => /\d/.test(v.textContent))`)
+	before := eval[string](b, `document.querySelector('#plots .u-value').textContent`)
+	b.until("document.querySelector('#plots .u-value').textContent != " + strconv.Quote(before))
 	b.clean("the overview")
 }
 

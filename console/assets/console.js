@@ -111,6 +111,19 @@
   function show() {
     drawn[0].setData([known.time, known.outbound, known.inbound]);
     drawn[1].setData([known.time, known.attempts, known.refused]);
+    const last = known.time.length - 1;
+    if (last < 0) return;
+    // Where nobody points at a moment, the numbers below are the latest.
+    for (const one of drawn) {
+      if (!(one.cursor.left >= 0)) one.setLegend({ idx: last });
+    }
+    const now = (column) => known[column][last].toFixed(1);
+    tell("plot-throughput", `Throughput in the last 15 minutes; now ${now("outbound")} Mbit/s outbound, ${now("inbound")} inbound`);
+    tell("plot-attempts", `Attempts in the last 15 minutes; now ${now("attempts")} per second, ${now("refused")} of them refused`);
+  }
+
+  function tell(id, text) {
+    document.getElementById(id).setAttribute("aria-label", text);
   }
 
   function again() {
