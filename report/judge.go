@@ -17,7 +17,7 @@ const (
 	// claim is the confidence below which a finding is Unclear.
 	claim = 0.8
 	// mostConfident is as sure as a finding gets: simulated subscribers prove no more.
-	mostConfident = 0.99
+	mostConfident = 0.98
 	// unclearConfidence is that of Unclear: nothing is claimed.
 	unclearConfidence = 0.5
 	// leastAttempts are as few as may be a click by mistake: less is nothing to go by.
