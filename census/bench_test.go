@@ -66,6 +66,18 @@ func BenchmarkRead(b *testing.B) {
 	})
 }
 
+// BenchmarkRecord is of one with a sketch and as many destinations as there can be: the
+// most that a reader does under one lock is a chunk of them.
+func BenchmarkRecord(b *testing.B) {
+	book := NewBook(Options{})
+	for i := range 100_000 {
+		book.Add(try(noon, alice, server(i)))
+	}
+	for b.Loop() {
+		book.Subscriber(alice)
+	}
+}
+
 // A retry and a solicited reply allocate nothing: whatever is of a packet stays on the
 // stack. Attempts of a known target do not either.
 func TestAllocations(t *testing.T) { //nolint:paralleltest // AllocsPerRun is of the whole process

@@ -28,7 +28,10 @@ const (
 // no reply is held against the subscriber.
 type memory struct {
 	calls []call // a power of two
-	most  int
+	// few holds the first calls, next to what points to them: most subscribers have no
+	// more, and each packet looks here.
+	few  [ways]call
+	most int
 	// forgot is the time of the latest call that had to be forgotten.
 	forgot int64
 }
@@ -54,7 +57,11 @@ const (
 // peer is the part of a call's word that the address alone makes. It is never zero.
 func peer(hash uint64) uint64 { return max(hash>>wordBits, 1) }
 
-func newMemory(most int) *memory { return &memory{calls: make([]call, ways), most: most} }
+func newMemory(most int) *memory {
+	m := &memory{most: most}
+	m.calls = m.few[:]
+	return m
+}
 
 // place returns the calls among which those to a peer are.
 func (m *memory) place(peer uint64) []call {

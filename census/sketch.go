@@ -2,7 +2,11 @@
 
 package census
 
-import "github.com/axiomhq/hyperloglog"
+import (
+	"slices"
+
+	"github.com/axiomhq/hyperloglog"
+)
 
 // budget is what may be used in all, so that many subscribers who do their worst at
 // the same time do not use more memory than was foreseen.
@@ -50,10 +54,8 @@ func (d *distinct) add(hash uint64, room *budget) {
 		d.sketch.InsertHash(hash)
 		return
 	}
-	for _, h := range d.exact {
-		if h == hash {
-			return
-		}
+	if slices.Contains(d.exact, hash) {
+		return
 	}
 	if len(d.exact) < mostDistinct {
 		d.exact = append(d.exact, hash)

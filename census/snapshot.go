@@ -94,7 +94,7 @@ func (b *Book) Top(most int) Snapshot {
 	return s
 }
 
-// scan is how many are looked at at a time when only counters are compared.
+// scan is how many are looked at under one lock when only counters are compared.
 const scan = 2048
 
 func (b *Book) topSubscribers(h *hour, most int) []Active {

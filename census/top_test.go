@@ -122,16 +122,19 @@ func TestReadersHoldNobodyUp(t *testing.T) {
 			b.Add(try(noon, customer(j), server(10_000+j+i)))
 		}
 	}
-	for what, read := range map[string]func(){
-		"Top":     func() { b.Top(1000) },
-		"Current": func() { b.Current() },
-		"Tick":    func() { b.Tick(after(time.Hour)) },
+	for _, reader := range []struct {
+		what string
+		read func()
+	}{
+		{"Top", func() { b.Top(1000) }},
+		{"Current", func() { b.Current() }},
+		{"Tick", func() { b.Tick(after(time.Hour)) }},
 	} {
 		done := make(chan time.Duration)
 		var reading sync.WaitGroup
 		reading.Go(func() {
 			began := time.Now()
-			read()
+			reader.read()
 			done <- time.Since(began)
 		})
 		var longest time.Duration
@@ -146,7 +149,7 @@ func TestReadersHoldNobodyUp(t *testing.T) {
 			}
 		}
 		reading.Wait()
-		t.Logf("%s of %d subscribers took %s, others waited %s at most", what, n, took, longest)
+		t.Logf("%s of %d subscribers took %s, others waited %s at most", reader.what, n, took, longest)
 	}
 	if len(handed.records[noon]) != n {
 		t.Errorf("%d records, want %d", len(handed.records[noon]), n)
