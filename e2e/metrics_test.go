@@ -29,6 +29,7 @@ func TestMetrics(t *testing.T) {
 	l := newLineage(t, n, config)
 
 	t.Log("healthy")
+	waitReached(t, n)
 	for path, want := range map[string]string{"/healthz": "ok\n", "/readyz": "ready\n", "/readyz?traffic=only": "ready\n"} {
 		if code, body := fetch(t, n, path); code != 200 || body != want {
 			t.Errorf("%s: %d %q", path, code, body)
@@ -101,20 +102,38 @@ func TestMetrics(t *testing.T) {
 	wantRefused(t, n.Dynamic, netip.AddrPortFrom(a.MX, lab.PortSMTP))
 }
 
-// TestMetricsPortTaken has somebody else on the port: the gateway says so, and what
-// to type, and blocks all the same or does not start.
+// TestMetricsPortTaken has somebody else on the port: the gateway says what to type,
+// blocks all the same, and serves once the port is free.
 func TestMetricsPortTaken(t *testing.T) {
 	t.Parallel()
+	needTools(t, "curl")
 	n := newNetwork(t, lab.Options{})
 	taken, err := n.Gateway.Listen("tcp", scraped)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer taken.Close()
-	l := prepareLineage(t, n, n.GatewayConfig(lab.ConfigOptions{Set: map[string]string{"control.metrics": strconv.Quote(scraped)}}))
-	p := start(t, n.Gateway, binaryPath, "run", "-c", l.path)
-	p.waitOutput(t, "listen for metrics on "+scraped)
-	p.waitOutput(t, "set control.metrics to another host:port")
+	l := newLineage(t, n, n.GatewayConfig(lab.ConfigOptions{Set: map[string]string{"control.metrics": strconv.Quote(scraped)}}))
+	l.current.waitOutput(t, "listen for metrics on "+scraped)
+	l.current.waitOutput(t, "set control.metrics to another host:port")
+	wantRefused(t, n.Dynamic, netip.AddrPortFrom(lab.IPv4.Addrs().MX, lab.PortSMTP))
+	if err := taken.Close(); err != nil {
+		t.Fatal(err)
+	}
+	waitReached(t, n)
+	waitMeasure(t, n, `op25b_refused_packets_total`, 1)
+}
+
+// waitReached waits until the gateway answers: it listens beside its start.
+func waitReached(t testing.TB, n *lab.Network) {
+	t.Helper()
+	eventually(t, "somebody to listen on "+scraped, func() bool {
+		c, err := n.Gateway.Dial(t.Context(), "tcp", scraped)
+		if err == nil {
+			_ = c.Close()
+		}
+		return err == nil
+	})
 }
 
 // tallies are the counters of refusals.
