@@ -34,7 +34,7 @@ type Options struct {
 // can be called concurrently.
 //
 // Time is what packets and Tick say; hours are UTC's. A subscriber who tries one
-// destination takes some 550 octets for an hour and 200 for two more; one who tries
+// destination takes some 600 octets for an hour and 200 for two more; one who tries
 // hundreds of thousands takes 70 KiB.
 type Book struct {
 	options Options
