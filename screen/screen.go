@@ -42,9 +42,12 @@ func Run(ctx context.Context, opts Options) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel() // of what is being asked when the user quits
 	m := newModel(func() answer { return askOnce(ctx, opts.Ask) }, opts.Interval, newPainter(!speaksUTF8(opts.Environ)), time.Local)
-	p := tea.NewProgram(m, tea.WithContext(ctx), tea.WithInput(opts.In), tea.WithOutput(opts.Out),
+	// Not tea.WithContext: a program that is killed does not wait for what reads the
+	// terminal, and would take the next key from whoever has it then.
+	p := tea.NewProgram(m, tea.WithInput(opts.In), tea.WithOutput(opts.Out),
 		tea.WithEnvironment(opts.Environ), tea.WithoutSignalHandler())
-	if _, err := p.Run(); err != nil && ctx.Err() == nil {
+	defer context.AfterFunc(ctx, p.Quit)()
+	if _, err := p.Run(); err != nil {
 		return fmt.Errorf("show the gateway on a terminal: %w: op25b top --once writes it as text", err)
 	}
 	return nil

@@ -50,7 +50,7 @@ Exit codes: 0 ok, 1 failed, 2 usage or configuration, 3 degraded,
 		RunE:          func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return &usageError{err} })
-	root.AddCommand(newRun(), newSupervise(), newStatus(), newTail(), newReport(), newDiag(), newReload(), newCheck(), newDiff(), newExplain(), newExempt(), newDemo(), newRoutes(), newExport(), newCleanup(), newVersion())
+	root.AddCommand(newRun(), newSupervise(), newStatus(), newTop(), newTail(), newReport(), newDiag(), newReload(), newCheck(), newDiff(), newExplain(), newExempt(), newDemo(), newRoutes(), newExport(), newCleanup(), newVersion())
 	return root
 }
 
