@@ -53,16 +53,15 @@ const (
 	hourSeconds = 3600
 )
 
-// appendDetail adds the detail of a record to b. Seconds are cut, and times that
-// are not in the hour moved to its edge.
-func appendDetail(b []byte, r *census.Record) []byte {
+// detailOf packs the detail of a record. Seconds are cut, and times that are not in
+// the hour moved to its edge.
+func detailOf(r *census.Record) []byte {
 	top := r.Top[:min(len(r.Top), census.MostTop)]
 	head := byte(len(top))
 	if r.Unsolicited != (census.Unsolicited{}) {
 		head |= headUnsolicited
 	}
-	b = append(b, detailVersion, head)
-	b = appendMinutes(b, r.Minutes)
+	b := appendMinutes([]byte{detailVersion, head}, r.Minutes)
 	if head&headUnsolicited != 0 {
 		u := &r.Unsolicited
 		for _, n := range []uint64{u.SYNACKs, u.Resets, u.Data, u.Peers, u.DataPeers} {
@@ -129,7 +128,7 @@ func offset(t, hour time.Time) uint64 {
 	return uint64(min(max(t.Sub(hour)/time.Second, 0), hourSeconds))
 }
 
-// readDetail reads into r what appendDetail has written of it. r's hour is known
+// readDetail reads into r what detailOf has written of it. r's hour is known
 // already. An error says that b is no such thing; r is then as it was.
 func readDetail(b []byte, r *census.Record) error {
 	d := decoder{rest: b}

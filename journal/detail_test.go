@@ -59,7 +59,7 @@ func TestDetail(t *testing.T) {
 		"as much as can": {census.Record{Minutes: math.MaxUint64, Unsolicited: census.Unsolicited{SYNACKs: math.MaxUint64}, Top: full()}, ""},
 	} {
 		test.record.Hour = noon
-		got := appendDetail(nil, &test.record)
+		got := detailOf(&test.record)
 		if want := strings.ReplaceAll(test.want, " ", ""); want != "" && hex.EncodeToString(got) != want {
 			t.Errorf("%s:\n got %x\nwant %s", name, got, want)
 		}
@@ -131,7 +131,7 @@ func TestDetailCut(t *testing.T) {
 	var got census.Record
 	for _, top := range [][]census.Destination{{in}, {named("203.0.113.25/24", 25, census.Refused, 1, 2, -5, 7200)}} {
 		r.Top, got.Hour = top, noon
-		if err := readDetail(appendDetail(nil, &r), &got); err != nil {
+		if err := readDetail(detailOf(&r), &got); err != nil {
 			t.Fatal(err)
 		}
 		if diff := cmp.Diff([]census.Destination{out}, got.Top, comparePrefixes()); diff != "" {
@@ -139,7 +139,7 @@ func TestDetailCut(t *testing.T) {
 		}
 	}
 	r.Top = append(full(), in)
-	if err := readDetail(appendDetail(nil, &r), &got); err != nil || len(got.Top) != census.MostTop {
+	if err := readDetail(detailOf(&r), &got); err != nil || len(got.Top) != census.MostTop {
 		t.Error(len(got.Top), err)
 	}
 }
@@ -153,7 +153,7 @@ func FuzzDetail(f *testing.F) {
 		}},
 	} {
 		r.Hour = noon
-		f.Add(appendDetail(nil, &r))
+		f.Add(detailOf(&r))
 	}
 	f.Fuzz(func(t *testing.T, octets []byte) {
 		before := bytes.Clone(octets)
@@ -166,7 +166,7 @@ func FuzzDetail(f *testing.F) {
 			checkDamaged(t, octets)
 			return
 		}
-		again := appendDetail(nil, &first)
+		again := detailOf(&first)
 		if len(again) > len(octets) {
 			t.Errorf("%x became longer: %x", octets, again)
 		}

@@ -66,7 +66,7 @@ func rowOf(r *census.Record) (row recordRow) {
 		row.attempts[i] = int64(kept(n))
 	}
 	row.packets, row.destinations, row.estimated = int64(kept(r.Packets)), int64(kept(r.Destinations)), r.Estimated
-	row.detail = appendDetail(nil, r)
+	row.detail = detailOf(r)
 	return row
 }
 

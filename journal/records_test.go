@@ -108,7 +108,10 @@ func TestRecords(t *testing.T) {
 		t.Errorf("%+v", h)
 	}
 	// A caller may stop, and a context end.
-	for range j.Records(t.Context(), at(0), at(99), netip.Prefix{}) {
+	for r, err := range j.Records(t.Context(), at(0), at(99), netip.Prefix{}) {
+		if err != nil || r.Hour != at(1) {
+			t.Error(r, err)
+		}
 		break
 	}
 	ctx, cancel := context.WithCancel(t.Context())
