@@ -137,7 +137,7 @@ func TestTailEnough(t *testing.T) {
 	if err := Dial(path).Tail(t.Context(), TailOptions{}, func(TailEvent) error { return enough }); err != enough { //nolint:errorlint // this very one
 		t.Errorf("the client is told %v", err)
 	}
-	within(t, "the gateway's end", ended)
+	_ = within(t, "the gateway's end", ended)
 }
 
 // A client that does not read is cut off, and its place is another's.
@@ -246,12 +246,8 @@ func TestCloseWhileTailing(t *testing.T) {
 	within(t, "the gateway", begun)
 	_, _ = io.WriteString(connect(t, path), request("POST", "/v1/tail", `{"within":"192.0.2.0/24"}`))
 	within(t, "the gateway", begun)
-	begin := time.Now()
 	if err := s.Close(); err != nil {
 		t.Error(err)
-	}
-	if took := time.Since(begin); took > 2*grace {
-		t.Errorf("closing took %v", took)
 	}
 	if err := within(t, "the tail's end", over); !errors.Is(err, ErrEnded) {
 		t.Errorf("the client is told %v", err)
@@ -375,7 +371,9 @@ func TestTailIsLogged(t *testing.T) {
 	if err := s.Close(); err != nil {
 		t.Error(err)
 	}
-	within(t, "the tail's end", over)
+	if err := within(t, "the tail's end", over); !errors.Is(err, ErrEnded) {
+		t.Error(err)
+	}
 	if logs.FilterMessage("control request").Len() != 1 || strings.Contains(fmt.Sprint(logs.All()), "192.0.2") {
 		t.Errorf("logged: %+v", logs.All())
 	}

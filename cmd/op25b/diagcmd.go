@@ -108,7 +108,7 @@ func sayBundle(talk io.Writer, path string, inside []bundled, subscribers bool) 
 	if subscribers {
 		rest = "SUBSCRIBERS' ADDRESSES AND NAMES ARE IN IT: give it only to those who may know them"
 	}
-	_, err := fmt.Fprintf(talk, "wrote %s, with %d files, for you alone to read\n", path, len(inside))
+	_, err := fmt.Fprintf(talk, "wrote %s, with %s, for you alone to read\n", path, plural(len(inside), "file", "files"))
 	for _, f := range inside {
 		if err == nil {
 			_, err = fmt.Fprintf(talk, "  %-32s %9d octets\n", f.name, f.octets)

@@ -17,17 +17,15 @@ import (
 	"op25b/control"
 )
 
-// zipped sends a bundle of two files.
+// zipped sends a bundle of a file, or of two.
 func zipped(opts control.DiagOptions, w io.Writer) error {
 	bundle := zip.NewWriter(w)
-	for name, text := range map[string]string{"status.json": `{"state":"ok"}`} {
-		f, err := bundle.Create(name)
-		if err != nil {
-			return err
-		}
-		if _, err := io.WriteString(f, text); err != nil {
-			return err
-		}
+	f, err := bundle.Create("status.json")
+	if err != nil {
+		return err
+	}
+	if _, err := io.WriteString(f, `{"state":"ok"}`); err != nil {
+		return err
 	}
 	if opts.Subscribers {
 		if _, err := bundle.Create("subscribers.txt"); err != nil {
@@ -45,7 +43,7 @@ func TestDiagCommand(t *testing.T) {
 		args []string
 		want string
 	}{
-		{nil, "wrote " + path + ", with 1 files, for you alone to read\n" +
+		{nil, "wrote " + path + ", with 1 file, for you alone to read\n" +
 			"  status.json                             14 octets\n" +
 			"subscribers' addresses and names are masked; --include-subscribers leaves them\n"},
 		{[]string{"--include-subscribers"}, "wrote " + path + ", with 2 files, for you alone to read\n" +
