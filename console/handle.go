@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"net/http"
 	"runtime/debug"
 	"strconv"
@@ -108,9 +109,7 @@ func (s *Server) handle(w http.ResponseWriter, r *http.Request) {
 // send writes an answer. What is written for HEAD, net/http leaves out.
 func send(w http.ResponseWriter, code int, a *reply) error {
 	h := w.Header()
-	for key, values := range a.header {
-		h[key] = values
-	}
+	maps.Copy(h, a.header)
 	if a.contentType != "" {
 		h.Set("Content-Type", a.contentType)
 	}

@@ -8,8 +8,10 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 
 	"go.uber.org/zap"
@@ -107,6 +109,60 @@ func TestPeers(t *testing.T) {
 	for gid, in := range map[int]bool{100: true, 4: true, 27: true, 5: false, 1000: false} {
 		if p.in(gid) != in {
 			t.Errorf("in group %d: %v", gid, !in)
+		}
+	}
+}
+
+// TestGroup: of those whom the socket's file lets connect, the gateway lets in its own,
+// and members of a group that the operator has given the file to.
+func TestGroup(t *testing.T) {
+	t.Parallel()
+	if os.Geteuid() != 0 {
+		t.Skip("only root can come as somebody else")
+	}
+	curl, err := exec.LookPath("curl")
+	if err != nil {
+		t.Skip("curl is not installed: apt install curl")
+	}
+	dir, err := os.MkdirTemp("/tmp", "console") // others must be able to get there
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { os.RemoveAll(dir) })
+	path := filepath.Join(dir, "s")
+	open(t, Options{Listen: "unix:" + path})
+	if err := errors.Join(os.Chmod(dir, 0o755), os.Chmod(path, 0o666)); err != nil {
+		t.Fatal(err)
+	}
+	come := func(uid, gid uint32, groups ...uint32) string {
+		cmd := exec.Command(curl, "-s", "-o", os.DevNull, "-w", "%{http_code}", "--max-time", "30", "--unix-socket", path, "http://localhost/calendar")
+		cmd.Dir = "/"
+		cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: uid, Gid: gid, Groups: groups}}
+		out, err := cmd.CombinedOutput()
+		if err != nil {
+			t.Errorf("curl: %v: %s", err, out)
+		}
+		return string(out)
+	}
+	const somebody, noc, others = 54321, 54322, 54323
+	for _, tt := range []struct {
+		name             string
+		owner            int // the socket's group
+		uid, gid, member uint32
+		want             string
+	}{
+		{"root", 0, 0, 0, 0, "200"},
+		{"somebody", 0, somebody, somebody, others, "403"},
+		{"a member of root's group", 0, somebody, 0, 0, "403"},
+		{"a member of the group", noc, somebody, somebody, noc, "200"},
+		{"somebody of the group", noc, somebody, noc, others, "200"},
+		{"a member of another group", noc, somebody, somebody, others, "403"},
+	} {
+		if err := os.Chown(path, 0, tt.owner); err != nil {
+			t.Fatal(err)
+		}
+		if got := come(tt.uid, tt.gid, tt.member); got != tt.want {
+			t.Errorf("%s: %s, want %s", tt.name, got, tt.want)
 		}
 	}
 }
