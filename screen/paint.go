@@ -21,6 +21,7 @@ const (
 	lookWarn
 	lookBad
 	lookChosen
+	lookGraph
 	numLooks
 )
 
@@ -57,6 +58,7 @@ func newPainter(ascii bool) *painter {
 	styles[lookWarn] = styles[lookWarn].Foreground(lipgloss.Yellow)
 	styles[lookBad] = styles[lookBad].Foreground(lipgloss.Red).Bold(true)
 	styles[lookChosen] = styles[lookChosen].Reverse(true)
+	styles[lookGraph] = styles[lookGraph].Foreground(lipgloss.Cyan)
 	return &painter{ascii: ascii, styles: styles}
 }
 

@@ -95,7 +95,7 @@ func (m *model) traffic() []row {
 			text += fmt.Sprintf("  %14s", strings.Replace(perSecond(f.frames, m.rates.known), "/s", " frames/s", 1))
 		}
 		graph := m.width - 10 - len(text) - 2
-		rows = append(rows, row{dim(fmt.Sprintf("%-10s", direction)), strong(text), say("  "), say(m.paint.spark(m.history[direction], graph))})
+		rows = append(rows, row{dim(fmt.Sprintf("%-10s", direction)), strong(text), say("  "), piece{m.paint.spark(m.history[direction], graph), lookGraph}})
 	}
 	s := m.now.status
 	r := row{
