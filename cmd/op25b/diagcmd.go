@@ -30,8 +30,8 @@ func newDiag() *cobra.Command {
 		Use:   "diag",
 		Short: "A bundle of what support needs to find a fault",
 		Long: `Ask the running gateway for a bundle of what it takes to find a fault: a zip archive in
-a new file that you alone may read. Subscribers' addresses and names are masked, unless
---include-subscribers leaves them as they are. What is inside is said on standard
+a new file that you alone may read. Subscribers' IP and hardware addresses are masked,
+unless --include-subscribers leaves them as they are. What is inside is said on standard
 error; look at it before you send it to anybody.
 
 Exit codes: 0 ok, 1 failed, or the file exists, 2 usage, 4 no gateway running,
@@ -56,7 +56,7 @@ Exit codes: 0 ok, 1 failed, or the file exists, 2 usage, 4 no gateway running,
 	}
 	gateway.add(cmd)
 	cmd.Flags().StringVarP(&path, "output", "o", "", "the file to write, which must not exist (default op25b-diag-TIME.zip here)")
-	cmd.Flags().BoolVar(&opts.Subscribers, "include-subscribers", false, "leave subscribers' addresses and names as they are")
+	cmd.Flags().BoolVar(&opts.Subscribers, "include-subscribers", false, "leave subscribers' addresses as they are")
 	return cmd
 }
 
@@ -104,9 +104,9 @@ func insideBundle(file *os.File) (inside []bundled, err error) {
 }
 
 func sayBundle(talk io.Writer, path string, inside []bundled, subscribers bool) error {
-	rest := "subscribers' addresses and names are masked; --include-subscribers leaves them"
+	rest := "subscribers' IP and hardware addresses are masked, names in the log are not; --include-subscribers masks nothing"
 	if subscribers {
-		rest = "SUBSCRIBERS' ADDRESSES AND NAMES ARE IN IT: give it only to those who may know them"
+		rest = "SUBSCRIBERS' ADDRESSES ARE IN IT: give it only to those who may know them"
 	}
 	_, err := fmt.Fprintf(talk, "wrote %s, with %s, for you alone to read\n", path, plural(len(inside), "file", "files"))
 	for _, f := range inside {

@@ -45,11 +45,11 @@ func TestDiagCommand(t *testing.T) {
 	}{
 		{nil, "wrote " + path + ", with 1 file, for you alone to read\n" +
 			"  status.json                             14 octets\n" +
-			"subscribers' addresses and names are masked; --include-subscribers leaves them\n"},
+			"subscribers' IP and hardware addresses are masked, names in the log are not; --include-subscribers masks nothing\n"},
 		{[]string{"--include-subscribers"}, "wrote " + path + ", with 2 files, for you alone to read\n" +
 			"  status.json                             14 octets\n" +
 			"  subscribers.txt                          0 octets\n" +
-			"SUBSCRIBERS' ADDRESSES AND NAMES ARE IN IT: give it only to those who may know them\n"},
+			"SUBSCRIBERS' ADDRESSES ARE IN IT: give it only to those who may know them\n"},
 	} {
 		code, out, talk := op25b(t, append([]string{"diag", "--socket", socket, "-o", path}, tt.args...)...)
 		if diff := cmp.Diff(tt.want, talk); diff != "" || code != exitOK || out != "" {
