@@ -24,9 +24,10 @@ type answer struct {
 type due struct{ turn int }
 
 // model is what is shown, and what the user has chosen. It belongs to bubbletea's
-// event loop; only ask runs elsewhere, and touches nothing of it.
+// event loop; only ask and rest run elsewhere, and touch nothing of it.
 type model struct {
 	ask      func() answer
+	rest     func(time.Duration) // waits, and less than that at the end
 	interval time.Duration
 	paint    *painter
 	zone     *time.Location
@@ -53,7 +54,7 @@ func newModel(ask func() answer, interval time.Duration, paint *painter, zone *t
 		interval = time.Second
 	}
 	return &model{
-		ask: ask, interval: interval, paint: paint, zone: zone, asking: true,
+		ask: ask, rest: time.Sleep, interval: interval, paint: paint, zone: zone, asking: true,
 		width: 80, height: 24, history: map[string][]float64{}, //nolint:mnd // until the terminal has said how large it is
 	}
 }
@@ -112,8 +113,11 @@ func (m *model) wait() tea.Cmd {
 		return nil
 	}
 	m.turn++
-	turn := m.turn
-	return tea.Tick(m.interval, func(time.Time) tea.Msg { return due{turn} })
+	turn, interval := m.turn, m.interval
+	return func() tea.Msg {
+		m.rest(interval)
+		return due{turn}
+	}
 }
 
 // again asks, unless an answer is still to come, which leads on by itself.

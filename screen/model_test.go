@@ -131,7 +131,7 @@ func TestGoldenViews(t *testing.T) {
 func TestGoldenStates(t *testing.T) {
 	t.Parallel()
 	lost := errors.New("nobody listens on /run/op25b/op25b.sock: start it with: op25b run -c FILE")
-	for name, make := range map[string]func(m *model){
+	for name, bring := range map[string]func(m *model){
 		"first":  func(*model) {},
 		"nobody": func(m *model) { m.Update(answer{reading: reading{at: began()}, err: lost}) },
 		"once":   func(m *model) { m.Update(example(60)) },
@@ -160,7 +160,7 @@ func TestGoldenStates(t *testing.T) {
 		},
 	} {
 		m := fed(t, 80, 24, 0)
-		make(m)
+		bring(m)
 		golden(t, "state-"+name+".txt", shown(m))
 	}
 }

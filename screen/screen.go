@@ -40,8 +40,14 @@ func Run(ctx context.Context, opts Options) error {
 		opts.Environ = os.Environ()
 	}
 	ctx, cancel := context.WithCancel(ctx)
-	defer cancel() // of what is being asked when the user quits
+	defer cancel() // ends what is asked or waited for when the user quits
 	m := newModel(func() answer { return askOnce(ctx, opts.Ask) }, opts.Interval, newPainter(!speaksUTF8(opts.Environ)), time.Local)
+	m.rest = func(d time.Duration) {
+		select {
+		case <-ctx.Done():
+		case <-time.After(d):
+		}
+	}
 	// Not tea.WithContext: a program that is killed does not wait for what reads the
 	// terminal, and would take the next key from whoever has it then.
 	p := tea.NewProgram(m, tea.WithInput(opts.In), tea.WithOutput(opts.Out),
