@@ -124,14 +124,11 @@ func TestGroup(t *testing.T) {
 	if err != nil {
 		t.Skip("curl is not installed: apt install curl")
 	}
-	dir, err := os.MkdirTemp("/tmp", "console") // others must be able to get there
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { os.RemoveAll(dir) })
+	dir := t.TempDir()
 	path := filepath.Join(dir, "s")
 	open(t, Options{Listen: "unix:" + path})
-	if err := errors.Join(os.Chmod(dir, 0o755), os.Chmod(path, 0o666)); err != nil {
+	// Others must be able to get there.
+	if err := errors.Join(os.Chmod(filepath.Dir(dir), 0o755), os.Chmod(dir, 0o755), os.Chmod(path, 0o666)); err != nil {
 		t.Fatal(err)
 	}
 	come := func(uid, gid uint32, groups ...uint32) string {
