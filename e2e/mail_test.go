@@ -23,14 +23,21 @@ type mailLab struct {
 	isp      *postfix // 25 for the ISP's subscribers; hands on to the provider
 }
 
-func newMailLab(t *testing.T, opts lab.ConfigOptions) *mailLab {
+// postfixDir makes a directory for Postfix. It is called before the network is made, so
+// that it is removed after what runs in that has ended.
+func postfixDir(t *testing.T) string {
 	t.Helper()
-	// Before the network, so that it is removed after what runs in it has ended.
 	dir := t.TempDir()
 	// Postfix gives up root, and testing's own directory is for root alone.
 	if err := os.Chmod(filepath.Dir(dir), 0o711); err != nil {
 		t.Fatal(err)
 	}
+	return dir
+}
+
+func newMailLab(t *testing.T, opts lab.ConfigOptions) *mailLab {
+	t.Helper()
+	dir := postfixDir(t)
 	n := newNetwork(t, lab.Options{})
 	m := &mailLab{Network: n}
 	provider, isp := postfixPlan{name: "mx"}, postfixPlan{name: "isp", next: lab.IPv4.Addrs().MX}

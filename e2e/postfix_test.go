@@ -32,8 +32,8 @@ import (
 const mailDomain = "mail.example"
 
 // postfix is a Postfix of its own: configuration, queue, data and mailbox lie in
-// a directory of the test, and it runs in the internet's namespace. The Postfix
-// of the machine, if there is one, does not notice.
+// a directory of the test, and it runs in a namespace. The Postfix of the machine, if
+// there is one, does not notice.
 type postfix struct {
 	*program
 	dir string
@@ -41,7 +41,8 @@ type postfix struct {
 
 // postfixPlan says what a Postfix is.
 type postfixPlan struct {
-	name     string // short, a directory and the host part of its host name
+	name     string    // short, a directory and the host part of its host name
+	node     *lab.Node // where it runs; nil: in the internet
 	services []smtpService
 	// clients may send anywhere without a password.
 	clients []netip.Prefix
@@ -74,11 +75,15 @@ func startPostfix(t *testing.T, n *lab.Network, dir string, plan postfixPlan) *p
 	// What this flag skips is slow, and done above: making the queue's directories.
 	p.write(t, "queue/quick-start", "")
 
-	p.program = start(t, n.Internet, "postfix", "-c", filepath.Join(p.dir, "conf"), "start-fg")
+	node := plan.node
+	if node == nil {
+		node = n.Internet
+	}
+	p.program = start(t, node, "postfix", "-c", filepath.Join(p.dir, "conf"), "start-fg")
 	t.Cleanup(func() { p.stop(t) })
 	for _, s := range plan.services {
 		eventually(t, fmt.Sprintf("Postfix answers on %s", s.addr), func() bool {
-			return dial(t, n.Internet, s.addr).outcome == connected
+			return dial(t, node, s.addr).outcome == connected
 		})
 	}
 	return p

@@ -62,7 +62,7 @@ type notice struct {
 
 	mu    sync.Mutex
 	flows map[flow]*session
-	each  map[[16]byte]int // flows by subscriber
+	each  map[[16]byte]int // flows by subscriber, without those that are over
 }
 
 // flow is a connection as its client's packets have it.
@@ -74,6 +74,7 @@ type flow struct {
 type session struct {
 	subscriber [16]byte
 	expires    time.Time
+	over       bool // only what is on its way is still taken
 }
 
 // NoticeStats are what became of connections that were offered a notice.
@@ -170,12 +171,33 @@ func (n *notice) enter(at flow, pkt []byte) bool {
 	return true
 }
 
-// extend gives a session more time, or less.
-func (n *notice) extend(at flow, d time.Duration) {
+// extend gives a session more time.
+func (n *notice) extend(at flow) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	if s := n.flows[at]; s != nil {
-		s.expires = time.Now().Add(d)
+		s.expires = time.Now().Add(noticeLife + noticeLinger)
+	}
+}
+
+// leave ends a session.
+func (n *notice) leave(at flow) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if s := n.flows[at]; s != nil {
+		n.endSession(s)
+		s.expires = time.Now().Add(noticeLinger)
+	}
+}
+
+// endSession gives its subscriber room for another. n.mu is held.
+func (n *notice) endSession(s *session) {
+	if s.over {
+		return
+	}
+	s.over = true
+	if n.each[s.subscriber]--; n.each[s.subscriber] == 0 {
+		delete(n.each, s.subscriber)
 	}
 }
 
@@ -189,9 +211,7 @@ func (n *notice) sweep(now time.Time) {
 		}
 		delete(n.flows, at)
 		n.open.Add(-1)
-		if n.each[s.subscriber]--; n.each[s.subscriber] == 0 {
-			delete(n.each, s.subscriber)
-		}
+		n.endSession(s)
 	}
 }
 
@@ -214,12 +234,12 @@ func (n *notice) accept(r *tcp.ForwarderRequest) {
 	ep, err := r.CreateEndpoint(&queue)
 	if err != nil {
 		r.Complete(false)
-		n.extend(at, 0)
+		n.leave(at)
 		return
 	}
 	r.Complete(false)
-	n.extend(at, noticeLife+noticeLinger)
-	defer n.extend(at, noticeLinger)
+	n.extend(at)
+	defer n.leave(at)
 	conn := gonet.NewTCPConn(&queue, ep)
 	defer conn.Close()
 	n.greeted.Add(1)

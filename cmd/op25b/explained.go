@@ -177,7 +177,7 @@ func sentence(x filter.Explanation, src netip.Addr, dst netip.AddrPort) string {
 	switch x.Reason {
 	case filter.ReasonBlockedPort:
 		return fmt.Sprintf("The connection is refused. %s, policy.ports holds %s, %s is no relay%s, %s. %s",
-			pool, port, dst.Addr(), closed(x), byRule(x), answerText(x.Action))
+			pool, port, dst.Addr(), closed(x), byRule(x), answerText(x))
 	case filter.ReasonOtherPort:
 		return fmt.Sprintf("The connection goes through. %s, but policy.ports does not hold %s.", pool, port)
 	case filter.ReasonRelay:
@@ -217,11 +217,13 @@ func closed(x filter.Explanation) string {
 	return fmt.Sprintf(" for this pool (%q is for others)", x.Relay)
 }
 
-func answerText(a filter.Action) string {
-	switch a {
-	case filter.Reset:
+func answerText(x filter.Explanation) string {
+	switch {
+	case x.Notice:
+		return `The client is let in, told "554 5.7.1" with the text of texts.notice, and gets nothing further; where too many come, it gets a TCP reset.`
+	case x.Action == filter.Reset:
 		return `The client gets a TCP reset and sees "connection refused" at once.`
-	case filter.Prohibited:
+	case x.Action == filter.Prohibited:
 		return "The client gets ICMP \"administratively prohibited\" and gives up at once."
 	default:
 		return "The client gets no answer and sees a timeout."
