@@ -100,16 +100,17 @@ func (f *topFlags) run(cmd *cobra.Command, gateway topReader) error {
 	if terminal && !f.once && !cmd.Flags().Changed("count") {
 		return screen.Run(ctx, screen.Options{Ask: gateway.read, Interval: f.interval, In: in, Out: out})
 	}
-	return f.text(ctx, out, gateway)
+	err := f.text(ctx, out, gateway)
+	if ctx.Err() != nil {
+		err = nil // it was interrupted, which is how a person ends it
+	}
+	return err
 }
 
-// text writes readings until there were enough, or it is interrupted, which is no error.
+// text writes readings until there were enough.
 func (f *topFlags) text(ctx context.Context, out io.Writer, gateway topReader) error {
 	before, _, err := gateway.read(ctx)
-	switch {
-	case ctx.Err() != nil:
-		return nil
-	case err != nil:
+	if err != nil {
 		return err
 	}
 	at := time.Now()
@@ -120,10 +121,7 @@ func (f *topFlags) text(ctx context.Context, out io.Writer, gateway topReader) e
 		case <-time.After(f.interval):
 		}
 		now, top, err := gateway.read(ctx)
-		switch {
-		case ctx.Err() != nil:
-			return nil
-		case err != nil:
+		if err != nil {
 			return err
 		}
 		if written > 0 {
