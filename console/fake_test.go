@@ -162,7 +162,7 @@ func (f *fake) Top(_ context.Context, o control.TopOptions) (control.Top, error)
 			Subscriber: fmt.Sprintf("100.64.%d.%d/32", i*3, 7+i*31), Pool: "residential", Attempts: attempts(n, 0, n/3, 0, 0),
 			Destinations: n / 2, Estimated: n > 600, Last: f.now.Add(-time.Duration(i*7) * time.Second),
 		})
-		t.Destination = append(t.Destination, control.ActiveDestination{
+		t.Destinations = append(t.Destinations, control.ActiveDestination{
 			Destination: fmt.Sprintf("198.51.100.%d", 25+i), Port: 25, Attempts: n, Subscribers: uint64(60 - i*7),
 		})
 	}

@@ -22,7 +22,7 @@ type Top struct {
 	// Since is when counting began: the hour, or the gateway's start.
 	Since       time.Time           `json:"since"`
 	Subscribers []ActiveSubscriber  `json:"subscribers"`
-	Destination []ActiveDestination `json:"destinations"`
+	Destinations []ActiveDestination `json:"destinations"`
 	// Attempts are all since Since, by outcome.
 	Attempts map[string]uint64 `json:"attempts"`
 	// Lost counts attempts since the gateway's start that nobody could look at in time.

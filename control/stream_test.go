@@ -475,7 +475,7 @@ func TestAskForMore(t *testing.T) {
 		calendar: func(context.Context) (Calendar, error) { return Calendar{Events: []CalendarEvent{{What: "x"}}}, nil },
 	})
 	c, ctx := Dial(path), t.Context()
-	if top, err := c.Top(ctx, TopOptions{Most: 3}); err != nil || len(top.Subscribers) != 3 || top.Attempts["refused"] != 7 || top.Destination == nil {
+	if top, err := c.Top(ctx, TopOptions{Most: 3}); err != nil || len(top.Subscribers) != 3 || top.Attempts["refused"] != 7 || top.Destinations == nil {
 		t.Errorf("top: %+v, %v", top, err)
 	}
 	address := netip.MustParseAddr("2001:db8::1")

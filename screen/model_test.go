@@ -62,7 +62,7 @@ func example(seconds int) answer {
 			Attempts:     map[string]uint64{"refused": uint64(4000 / (i + 1)), "monitored": uint64(i)},
 			Destinations: uint64(3 + 77*((i+3)%5)), Estimated: i == 0, Last: at.Add(-time.Duration(i) * time.Second),
 		})
-		top.Destination = append(top.Destination, control.ActiveDestination{
+		top.Destinations = append(top.Destinations, control.ActiveDestination{
 			Destination: fmt.Sprintf("198.51.100.%d", 25+i), Port: 25, Attempts: uint64(900 / (i + 1)), Subscribers: uint64(1 + i%4),
 		})
 	}
@@ -196,7 +196,7 @@ func TestHostileNames(t *testing.T) {
 	const evil = "\x1b]0;owned\x07\x1b[2J\u009b31m\u202e\r\nx"
 	m := fed(t, 120, 40, 0)
 	a := example(60)
-	a.top.Subscribers[0].Pool, a.top.Subscribers[0].Subscriber, a.top.Destination[0].Destination = evil, evil, evil
+	a.top.Subscribers[0].Pool, a.top.Subscribers[0].Subscriber, a.top.Destinations[0].Destination = evil, evil, evil
 	a.status.Problems = []control.Problem{{What: evil, Fix: evil}}
 	a.status.Version, a.status.Policy.Active[0].Name, a.status.Policy.Next.What[0] = evil, evil, evil
 	a.status.Packets["outbound"][evil] = 5

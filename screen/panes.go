@@ -104,7 +104,7 @@ func destinations(top *control.Top, order int) *table {
 	}
 	by := orders[order%len(orders)]
 	t.sorted = by.column
-	for _, d := range slices.SortedStableFunc(slices.Values(top.Destination), by.compare) {
+	for _, d := range slices.SortedStableFunc(slices.Values(top.Destinations), by.compare) {
 		t.lines = append(t.lines, tableLine{cells: []string{
 			d.Destination, count(d.Attempts), count(d.Subscribers), strconv.Itoa(int(d.Port)),
 		}})

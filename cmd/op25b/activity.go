@@ -28,7 +28,7 @@ func (g *gateway) Top(_ context.Context, opts control.TopOptions) (control.Top, 
 		})
 	}
 	for _, d := range s.Destinations {
-		top.Destination = append(top.Destination, control.ActiveDestination{
+		top.Destinations = append(top.Destinations, control.ActiveDestination{
 			Destination: d.Addr.String(), Port: d.Port, Attempts: d.Attempts, Subscribers: d.Subscribers,
 		})
 	}
