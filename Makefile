@@ -94,6 +94,8 @@ install: $(PROGRAM) ## put the program and what is in dist where they belong (ro
 	install -D -m 644 dist/sysusers.d/op25b.conf $(DESTDIR)/usr/lib/sysusers.d/op25b.conf
 	install -D -m 644 dist/modules-load.d/op25b.conf $(DESTDIR)/usr/lib/modules-load.d/op25b.conf
 	install -D -m 644 dist/sysctl.d/op25b.conf $(DESTDIR)/usr/lib/sysctl.d/50-op25b.conf
+	install -D -m 644 -t $(DESTDIR)/usr/share/op25b/prometheus dist/prometheus/*
+	install -D -m 644 -t $(DESTDIR)/usr/share/op25b/grafana dist/grafana/*
 	install -D -m 644 -t $(DESTDIR)/usr/share/doc/op25b docs/*.md
 
 bin/op25b:

@@ -56,6 +56,7 @@ func TestNotice(t *testing.T) {
 
 // meetNotice sends in one family. Every program says to its user what the notice says.
 func meetNotice(t *testing.T, n *lab.Network, f lab.Family) {
+	t.Helper()
 	mx := at(f.Addrs().MX, lab.PortSMTP)
 	out := sendWithSwaks(t, letter{from: n.Dynamic, server: mx, subject: "notice"})
 	wantSaid(t, "swaks", out, 21, noticeGreeting)
@@ -96,6 +97,7 @@ func wantSaid(t *testing.T, program string, out output, code int, words string) 
 // message (smtp_skip_5xx_greeting is on by default) with the notice in its log, so that
 // nothing is lost.
 func postfixMeetsNotice(t *testing.T, n *lab.Network, dir string) {
+	t.Helper()
 	a := lab.IPv4.Addrs()
 	own := at(a.Dynamic, 2525)
 	p := startPostfix(t, n, dir, postfixPlan{

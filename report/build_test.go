@@ -199,7 +199,7 @@ func TestOrderAndEndOfLists(t *testing.T) {
 			t.Errorf("most %d changes totals", most)
 		}
 	}
-	if whole.Triangular[0].Kind != kindTriangular || whole.Triangular[1].Kind != kindBackscatter {
+	if whole.Triangular[0].Kind != Triangular || whole.Triangular[1].Kind != Backscatter {
 		t.Errorf("suspects: %+v", whole.Triangular)
 	}
 }

@@ -71,14 +71,8 @@ func suspectOrder(a, b Suspect) int {
 	)
 }
 
-// Kinds of suspects, as [Suspect] has them.
-const (
-	kindTriangular  = "triangular"
-	kindBackscatter = "backscatter"
-)
-
 func suspectRank(kind string) int {
-	if kind == kindTriangular {
+	if kind == Triangular {
 		return 0
 	}
 	return 1

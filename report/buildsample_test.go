@@ -225,7 +225,7 @@ func (scripted) Find(records []census.Record) Finding {
 }
 
 func (scripted) Suspect(records []census.Record) (Suspect, bool) {
-	s := Suspect{Kind: kindBackscatter}
+	s := Suspect{Kind: Backscatter}
 	for i := range records {
 		u := records[i].Unsolicited
 		if u == (census.Unsolicited{}) {
@@ -237,7 +237,7 @@ func (scripted) Suspect(records []census.Record) (Suspect, bool) {
 		s.Last = records[i].Hour
 		s.Unsolicited = u
 		if u.Data > 0 {
-			s.Kind = kindTriangular
+			s.Kind = Triangular
 		}
 	}
 	return s, !s.First.IsZero()

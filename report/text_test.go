@@ -196,7 +196,7 @@ func TestHeadlines(t *testing.T) {
 		}},
 		{func() {
 			r.Totals = Totals{Counts: Counts{Subscribers: 312, Refused: 48_000, Monitored: 211}, Mailers: 291, Infected: 14, Unclear: 7}
-			r.Triangular = []Suspect{{Kind: kindBackscatter}, {Kind: kindBackscatter}}
+			r.Triangular = []Suspect{{Kind: Backscatter}, {Kind: Backscatter}}
 			r.Exemptions = []Exemption{{Until: end}, {Until: end.Add(1)}, {Until: end.Add(2)}}
 		}, []string{
 			"In the last 7 days 312 subscribers in dynamic pools tried a blocked port: 291 look like misconfigured mail programs, " +

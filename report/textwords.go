@@ -103,7 +103,7 @@ func (r *Report) whatPassed() string {
 func (r *Report) whoLends() string {
 	var lends, forged uint64
 	for i := range r.Triangular {
-		if r.Triangular[i].Kind == kindTriangular {
+		if r.Triangular[i].Kind == Triangular {
 			lends++
 		} else {
 			forged++

@@ -108,7 +108,7 @@ func TestNoticeFallsBack(t *testing.T) {
 	for i := range noticeEach + 2 {
 		c := &caller{t: t, b: b, from: fmt.Sprintf("%s:%d", dynamic4, 40000+i), to: server4 + ":25", seq: 1000}
 		c.send(ft.SYN, "")
-		want := header.TCPFlags(header.TCPFlagSyn | header.TCPFlagAck)
+		want := header.TCPFlagSyn | header.TCPFlagAck
 		if i >= noticeEach {
 			want = header.TCPFlagRst | header.TCPFlagAck
 		}

@@ -73,6 +73,7 @@ type tally struct {
 	healed uint64
 	shed   uint64
 
+	panics       uint64
 	attemptsLost uint64
 	notice       stack.NoticeStats // none of them open
 }
@@ -383,6 +384,8 @@ func (h *tally) add(d *dataPath) {
 	_, healed := d.host.Trouble()
 	h.healed += healed
 	h.shed += d.host.Shed()
+	_, panics := d.router.Panics()
+	h.panics += panics
 	_, _, lost := d.router.AttemptsWaiting()
 	h.attemptsLost += lost
 	notice := d.router.Notice()

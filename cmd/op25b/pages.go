@@ -135,15 +135,25 @@ func (g *gateway) line(_ context.Context, addr netip.Addr) (selfcheck.Line, erro
 	if err != nil {
 		return selfcheck.Line{}, err
 	}
-	l.Texts = e.CustomerTexts
+	if rules.cfg.Texts.Directory != "" { // the page says the rest in its own words
+		l.Texts = e.CustomerTexts
+	}
 	refused := func(action, reason string) bool {
 		return reason == filter.ReasonBlockedPort.String() && action != filter.Monitored.String()
 	}
 	switch {
 	case refused(e.Action, e.Reason):
-		l.Blocked, l.Since = true, e.Since
+		l.Blocked, l.Since = true, localTime(e.Since)
 	case e.Next != nil && refused(e.Next.Action, e.Next.Reason):
-		l.From = e.Next.Time
+		l.From = localTime(e.Next.Time)
 	}
 	return l, nil
+}
+
+// localTime is t as clocks here show it; zero stays zero.
+func localTime(t time.Time) time.Time {
+	if t.IsZero() {
+		return t
+	}
+	return t.Local()
 }

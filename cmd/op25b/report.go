@@ -35,7 +35,7 @@ func (g *gateway) Status() control.Status {
 		Capture: string(g.rules.cfg.Forwarding.Capture), ReturnPath: string(g.rules.cfg.Forwarding.ReturnPath), OnExit: string(g.rules.cfg.Forwarding.OnExit),
 		Packets: packetCounts(stats), Verdicts: verdictCounts(stats), Drops: reasonCounts(stats, filter.Drop), Refused: stats.Refused(),
 		Monitored: stats.Monitored(), MonitoredReasons: reasonCounts(stats, filter.Monitored),
-		Errors: counted.errors, Healed: counted.healed, Shed: counted.shed,
+		Errors: counted.errors, Healed: counted.healed, Shed: counted.shed, PanicsTotal: counted.panics,
 	}
 	g.reportAttempts(&s, &counted)
 	g.reportRollout(&s.Policy)
@@ -64,8 +64,7 @@ func (d *dataPath) report(s *control.Status, progress []stack.Progress) {
 			Progress: w.Moved, Stalled: time.Since(w.Moved) > stall+beat,
 		})
 	}
-	last, total := d.router.Panics()
-	s.PanicsTotal = total
+	last, _ := d.router.Panics()
 	for _, p := range slices.Backward(last) {
 		s.Panics = append(s.Panics, control.PanicStatus{
 			Time: p.Time, Direction: p.Direction.String(), Reason: p.What, Packet: hex.EncodeToString(p.Packet),
