@@ -47,20 +47,36 @@ func (r *ring) add(a *Attempt) {
 	r.put.Store(put + 1)
 }
 
-func (r *ring) take(each func(*Attempt)) {
-	taken := r.taken.Load()
-	for put := r.put.Load(); taken < put; taken++ {
+func (r *ring) take(each func(*Attempt)) { r.takeTo(r.put.Load(), each) }
+
+// takeTo hands over what was put in before put was that.
+func (r *ring) takeTo(put uint64, each func(*Attempt)) {
+	for taken := r.taken.Load(); taken < put; taken++ {
 		each(&r.slots[taken%ringSize])
 		r.taken.Store(taken + 1)
 	}
 }
 
 // Attempts hands over what the workers have seen since the last call, in the order of
-// each worker. An attempt is the callee's until it returns. One goroutine calls it, a
-// few times a second: what there is no room for meanwhile is lost.
+// each worker, and no reply before what it replies to. An attempt is the callee's until it
+// returns. One goroutine calls it, a few times a second: what there is no room for meanwhile
+// is lost.
 func (r *Router) Attempts(each func(*Attempt)) {
+	// What a reply is to was seen before it, by another worker: of all replies that are
+	// here now, it is there as well.
+	replies := make([]uint64, len(r.workers))
+	for i, w := range r.workers {
+		replies[i] = w.tried.put.Load()
+	}
 	for _, w := range r.workers {
-		w.tried.take(each)
+		if w.direction == filter.Outbound {
+			w.tried.take(each)
+		}
+	}
+	for i, w := range r.workers {
+		if w.direction == filter.Inbound {
+			w.tried.takeTo(replies[i], each)
+		}
 	}
 }
 

@@ -83,6 +83,35 @@ func TestAttempts(t *testing.T) {
 	}
 }
 
+// While attempts are handed over, a subscriber calls and is answered: the answer waits for
+// the call.
+func TestNoReplyBeforeItsCall(t *testing.T) {
+	t.Parallel()
+	out, in := &worker{direction: filter.Outbound, tried: new(ring)}, &worker{direction: filter.Inbound, tried: new(ring)}
+	for _, order := range [][]*worker{{out, in}, {in, out}} {
+		r := &Router{workers: order}
+		out.tried.add(&Attempt{Direction: filter.Outbound, Port: 1})
+		in.tried.add(&Attempt{Direction: filter.Inbound, Port: 1})
+		var seen []Attempt
+		more := func(a *Attempt) {
+			seen = append(seen, *a)
+			if len(seen) == 1 {
+				out.tried.add(&Attempt{Direction: filter.Outbound, Port: 2})
+				in.tried.add(&Attempt{Direction: filter.Inbound, Port: 2})
+			}
+		}
+		r.Attempts(more)
+		r.Attempts(more)
+		want := []Attempt{
+			{Direction: filter.Outbound, Port: 1}, {Direction: filter.Inbound, Port: 1},
+			{Direction: filter.Outbound, Port: 2}, {Direction: filter.Inbound, Port: 2},
+		}
+		if diff := cmp.Diff(want, seen, cmp.Comparer(func(a, b netip.Addr) bool { return a == b })); diff != "" {
+			t.Errorf("attempts (-want +got):\n%s", diff)
+		}
+	}
+}
+
 // A ring that nobody empties loses what is new, counts it, and keeps nobody waiting.
 func TestRingLoses(t *testing.T) {
 	t.Parallel()
