@@ -20,8 +20,8 @@ type TopOptions struct {
 type Top struct {
 	Time time.Time `json:"time"`
 	// Since is when counting began: the hour, or the gateway's start.
-	Since       time.Time           `json:"since"`
-	Subscribers []ActiveSubscriber  `json:"subscribers"`
+	Since        time.Time           `json:"since"`
+	Subscribers  []ActiveSubscriber  `json:"subscribers"`
 	Destinations []ActiveDestination `json:"destinations"`
 	// Attempts are all since Since, by outcome.
 	Attempts map[string]uint64 `json:"attempts"`

@@ -49,7 +49,10 @@ type naive struct {
 
 func newNaive(in Input) naive {
 	var n naive
-	for r := range in.Records {
+	for r, err := range in.Records {
+		if err != nil {
+			panic(err) // there is none in what a test has made
+		}
 		if !r.Hour.Before(in.From) && r.Hour.Before(in.To) {
 			n.records = append(n.records, r)
 		}
@@ -252,7 +255,7 @@ func TestBuildRefuses(t *testing.T) {
 // Bounds are widened to whole hours, and a step of the trend is never lost or double.
 func TestTrendSteps(t *testing.T) {
 	t.Parallel()
-	tokyo, berlin := japan(), location(t, "Europe/Berlin")
+	tokyo, berlin := japan(), berlin(t)
 	for _, c := range []struct {
 		name        string
 		from, to    time.Time
@@ -282,9 +285,10 @@ func TestTrendSteps(t *testing.T) {
 
 func samePrefix() cmp.Option { return cmp.Comparer(func(a, b netip.Prefix) bool { return a == b }) }
 
-func location(t *testing.T, name string) *time.Location {
+// berlin has summer time.
+func berlin(t *testing.T) *time.Location {
 	t.Helper()
-	l, err := time.LoadLocation(name)
+	l, err := time.LoadLocation("Europe/Berlin")
 	if err != nil {
 		t.Skipf("SKIPPED: %v", err)
 	}

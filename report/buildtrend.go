@@ -7,9 +7,9 @@ import (
 	"time"
 )
 
-// longestByHour is how long a report may be for its trend to go by the hour: more
+// longestHourly is how long a report may be for its trend to go by the hour: more
 // hours than that are no longer told apart in a picture.
-const longestByHour = 72 * time.Hour
+const longestHourly = 72 * time.Hour
 
 // trend is the steps of a report, from its first hour on without a gap.
 type trend struct {
@@ -21,7 +21,7 @@ type trend struct {
 func newTrend(from, to time.Time) trend {
 	t := trend{points: []Point{}}
 	next := nextDay
-	if to.Sub(from) <= longestByHour {
+	if to.Sub(from) <= longestHourly {
 		next = func(at time.Time) time.Time { return at.Add(time.Hour) }
 	}
 	for at := from; at.Before(to); at = next(at) {

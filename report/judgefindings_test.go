@@ -41,7 +41,7 @@ func judgeAll(t *testing.T) *findings {
 			c.of[k][m] = map[Kind]int{}
 		}
 	}
-	zone := location(t, "Europe/Berlin")
+	zone := berlin(t)
 	for _, trial := range trials(t, 1001, 1020, 6) {
 		f := (&Judge{Known: population.Known, Location: zone}).Find(trial.records)
 		c.of[trial.kind][string(trial.privacy)][f.Kind]++
@@ -204,7 +204,7 @@ func TestSuspects(t *testing.T) {
 	got := map[population.Kind]map[string]int{}
 	kinds := []population.Kind{population.Home, population.Office, population.Relay, population.Backscatter, population.Triangular}
 	for seed := uint64(1001); seed <= 1010; seed++ {
-		for _, s := range population.Make(population.Options{Seed: seed, Each: 10, Kinds: kinds, Location: location(t, "Europe/Berlin")}) {
+		for _, s := range population.Make(population.Options{Seed: seed, Each: 10, Kinds: kinds, Location: berlin(t)}) {
 			suspect, ok := judge.Suspect(s.Records)
 			if got[s.Kind] == nil {
 				got[s.Kind] = map[string]int{}

@@ -26,7 +26,7 @@ func trials(t *testing.T, first, last uint64, each int) []trial {
 	t.Helper()
 	var all []trial
 	for seed := first; seed <= last; seed++ {
-		for _, s := range population.Make(population.Options{Seed: seed, Each: each, Location: location(t, "Europe/Berlin")}) {
+		for _, s := range population.Make(population.Options{Seed: seed, Each: each, Location: berlin(t)}) {
 			for _, p := range privacies() {
 				all = append(all, trial{s.Kind, p, p.Apply(s.Records)})
 			}
@@ -78,7 +78,7 @@ func TestTune(t *testing.T) {
 		if truth == 0.5 {
 			e.weight = 0.3
 		}
-		h := (&Judge{Known: population.Known, Location: location(t, "Europe/Berlin")}).observe(byHour(trial.records))
+		h := (&Judge{Known: population.Known, Location: berlin(t)}).observe(byHour(trial.records))
 		if _, several := h.crowd(); several {
 			continue // weights decide nothing there
 		}

@@ -157,7 +157,7 @@ func TestWrap(t *testing.T) {
 func TestStretch(t *testing.T) {
 	t.Parallel()
 	end := time.Date(2026, 11, 28, 9, 0, 0, 0, japan())
-	berlin := location(t, "Europe/Berlin")
+	berlin := berlin(t)
 	for _, c := range []struct {
 		from, to, made time.Time
 		want           string

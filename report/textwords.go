@@ -191,10 +191,8 @@ func address(prefix string) string {
 	if strings.HasSuffix(prefix, "/32") && !strings.Contains(prefix, ":") {
 		return strings.TrimSuffix(prefix, "/32")
 	}
-	if strings.HasSuffix(prefix, "/128") {
-		return strings.TrimSuffix(prefix, "/128")
-	}
-	return prefix
+	addr, _ := strings.CutSuffix(prefix, "/128")
+	return addr
 }
 
 // clean makes text that others wrote harmless on a terminal and in a line: what does
