@@ -23,8 +23,8 @@ const backlog = 128
 var ErrNoHost = errors.New("the router has no host side: it has no address of its own")
 
 // Listen accepts TCP connections to one of the router's own addresses, from both sides.
-// The listener is the caller's to close, before the router ends or after. Its
-// connections know deadlines, and share what the host side takes in packets a second.
+// The listener is the caller's to close, before the router ends or after; either ends it
+// with net.ErrClosed. Its connections know deadlines, and share what the host side takes in packets a second.
 func (r *Router) Listen(at netip.AddrPort) (net.Listener, error) {
 	if r.host == nil {
 		return nil, ErrNoHost
@@ -45,7 +45,20 @@ func (h *host) listen(at netip.AddrPort) (net.Listener, error) {
 		ep.Close()
 		return nil, fmt.Errorf("listen on %s, which has to be one of the router's own addresses: %w", at, stackError(err))
 	}
-	return gonet.NewTCPListener(h.stack, &queue, ep), nil
+	return listener{gonet.NewTCPListener(h.stack, &queue, ep)}, nil
+}
+
+// listener is one of netstack's that says what has happened as net's do.
+type listener struct{ *gonet.TCPListener }
+
+// Accept fails with net.ErrClosed once the listener is closed or the router has ended:
+// netstack has no other reason.
+func (l listener) Accept() (net.Conn, error) {
+	conn, err := l.TCPListener.Accept()
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", net.ErrClosed, err)
+	}
+	return conn, nil
 }
 
 // networkOf returns the network protocol of an address.
