@@ -207,32 +207,43 @@ func reachSelfCheck(t *testing.T, n *lab.Network) {
 	}
 }
 
-// TestSelfCheckOfStrangers: who is in no pool is told that the page cannot say, if the
-// page can be reached at all: by a subscriber where sources are not validated, and from
-// the Internet where the operator leads the address to the gateway.
+// TestSelfCheckOfStrangers: a subscriber in no pool gets no page even where sources are
+// not validated, since whoever forges a source would have it answered. From the Internet
+// the page can be reached only where replies come through the gateway too, and the
+// operator leads its address there; then it says that it cannot say.
 func TestSelfCheckOfStrangers(t *testing.T) {
 	t.Parallel()
 	needTools(t, "curl")
-	n := newNetwork(t, lab.Options{})
-	set := selfCheckKeys()
-	set["policy.pools"] = `[{name: residential, prefixes: ["100.64.0.0/24"], assignment: dynamic}]`
-	l := newLineage(t, n, n.GatewayConfig(lab.ConfigOptions{SourceValidation: "off", Set: set}))
-	stranger := strangers.Addr().Next()
-	mustRun(t, n.Dynamic, "ip", "addr", "add", stranger.String()+"/32", "dev", lab.LinkHost)
-	mustRun(t, n.Gateway, "ip", "route", "add", strangers.String(), "via", lab.IPv4.Addrs().Dynamic.String())
-	if got, ok := askLine(t, n.Dynamic, stranger); !ok || got.State != "unknown" || got.Known {
-		t.Errorf("a stranger: %s%s%s", got.complaint, got.headers, got.whole)
+	for _, returnPath := range []string{"kernel", "router"} {
+		t.Run(returnPath, func(t *testing.T) {
+			t.Parallel()
+			n := newNetwork(t, lab.Options{})
+			set := selfCheckKeys()
+			set["policy.pools"] = `[{name: residential, prefixes: ["100.64.0.0/24"], assignment: dynamic}]`
+			l := newLineage(t, n, n.GatewayConfig(lab.ConfigOptions{SourceValidation: "off", ReturnPath: returnPath, Set: set}))
+			stranger := strangers.Addr().Next()
+			mustRun(t, n.Dynamic, "ip", "addr", "add", stranger.String()+"/32", "dev", lab.LinkHost)
+			mustRun(t, n.Gateway, "ip", "route", "add", strangers.String(), "via", lab.IPv4.Addrs().Dynamic.String())
+			if got := dialFrom(t, n.Dynamic, stranger, at(routerAddress(lab.IPv4), lab.PortWeb)); got.outcome != noAnswer {
+				t.Errorf("a stranger: %s", got.outcome)
+			}
+			for _, f := range n.Families() {
+				mustRun(t, n.Transit, "ip", "route", "add", routerAddress(f).String(), "via", f.Addrs().GatewayUpstream.String())
+				page := at(routerAddress(f), lab.PortWeb)
+				if returnPath == "kernel" {
+					if got := dial(t, n.Internet, page); got.outcome == connected {
+						t.Errorf("%s: the Internet reaches the page", f)
+					}
+					continue
+				}
+				if got, ok := askLine(t, n.Internet, f.Addrs().Internet); !ok || got.State != "unknown" || got.Address != f.Addrs().Internet.String() {
+					t.Errorf("from the Internet, %s: %s%s%s", f, got.complaint, got.headers, got.whole)
+				}
+				wantRefused(t, n.Internet, at(page.Addr(), lab.PortWeb+1))
+			}
+			l.stopConserved(t)
+		})
 	}
-	t.Logf("%+v", l.status(t))
-	page := at(routerAddress(lab.IPv4), lab.PortWeb)
-	for _, f := range n.Families() {
-		mustRun(t, n.Transit, "ip", "route", "add", routerAddress(f).String(), "via", f.Addrs().GatewayUpstream.String())
-		if got, ok := askLine(t, n.Internet, f.Addrs().Internet); !ok || got.State != "unknown" || got.Address != f.Addrs().Internet.String() {
-			t.Errorf("from the Internet, %s: %s%s%s", f, got.complaint, got.headers, got.whole)
-		}
-	}
-	wantRefused(t, n.Internet, at(page.Addr(), lab.PortWeb+1))
-	l.stopConserved(t)
 }
 
 // TestSelfCheckHostile has infected subscribers do to the page what they can. Packets
