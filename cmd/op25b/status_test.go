@@ -104,7 +104,10 @@ func healthy() control.Status {
 			"outbound": {"spoofed_source": 6, "short_fragment": 1, "martian_source": 0},
 			"inbound":  {},
 		},
-		Refused: 60,
+		Refused:   60,
+		Attempts:  control.AttemptsStatus{Outcomes: map[string]uint64{"refused": 41, "relayed": 1007, "exempt": 0}, Lost: 1, Overflowed: 2},
+		Notice:    control.NoticeStatus{Open: 1, Greeted: 2, FellBack: 9},
+		SelfCheck: control.SelfCheckStatus{Requests: 12},
 	}
 }
 
@@ -127,7 +130,11 @@ dropped because of  outbound  inbound
   spoofed_source           6        0
   short_fragment           1        0
 
-60 attempts to reach a blocked port refused
+60 packets to blocked ports refused
+attempts, with retries as one: 41 refused, 1,007 relayed
+3 packets could not be counted as attempts: there were too many
+2 connections told why by a notice, 1 now; 9 reset, since there were too many
+12 requests to the self-check page; 0 refused, since there were too many
 
 workers          frames       octets      moved
   outbound 0  1,234,000  987,654,321    1 s ago
@@ -147,6 +154,7 @@ func ill() control.Status {
 	s.Reload = &control.ReloadStatus{Time: at("2026-11-24 11:00:00"), Error: "op25b.yaml:3: one\nop25b.yaml:4: two"}
 	s.Interfaces, s.Packets, s.Drops = nil, nil, nil
 	s.Workers = []control.WorkerStatus{{Direction: "outbound", Frames: 1, Octets: 60, Progress: at("2026-11-24 11:59:30"), Stalled: true}}
+	s.Attempts, s.Notice, s.SelfCheck = control.AttemptsStatus{}, control.NoticeStatus{}, control.SelfCheckStatus{}
 	s.Refused, s.Healed, s.PanicsTotal = 1, 2, 1001
 	s.Errors = map[string]uint64{"write_enobufs": 12, "read_eio": 0}
 	s.Panics = []control.PanicStatus{{Time: at("2026-11-24 11:59:00"), Direction: "outbound", Reason: "index out of range [5]", Packet: "4500"}}
@@ -167,7 +175,7 @@ policy      generation 3, for 2 h 30 min, from /etc/op25b/op25b.yaml
             the last reload, 1 h 0 min ago, was refused: op25b.yaml:3: one
             op25b.yaml:4: two
 
-1 attempt to reach a blocked port refused
+1 packet to blocked ports refused
 
 workers       frames  octets              moved
   outbound 0       1      60  STALLED, 30 s ago

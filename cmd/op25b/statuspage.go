@@ -163,12 +163,36 @@ func (p *page) packets() {
 	p.table(byDirection("packets", s.Packets)...)
 	p.table(byDirection("dropped because of", s.Drops)...)
 	p.table(byDirection("let through in spite of", s.MonitoredReasons)...)
-	p.printf("\n%s to reach a blocked port refused\n", pluralCount(s.Refused, "attempt", "attempts"))
+	p.printf("\n%s to blocked ports refused\n", pluralCount(s.Refused, "packet", "packets"))
 	if s.Monitored > 0 {
 		p.printf("%s that would have been, and went through\n", pluralCount(s.Monitored, "more", "more"))
 	}
 	if s.Shed > 0 {
 		p.printf("%s of floods dropped by the kernel before that, above forwarding.answers.total\n", pluralCount(s.Shed, "more", "more"))
+	}
+	p.attempts()
+}
+
+// attempts says what those packets were about, and who was told why.
+func (p *page) attempts() {
+	s := p.status
+	var words []string
+	for _, outcome := range slices.Sorted(maps.Keys(s.Attempts.Outcomes)) {
+		if n := s.Attempts.Outcomes[outcome]; n > 0 {
+			words = append(words, grouped(n)+" "+strings.ReplaceAll(outcome, "_", " "))
+		}
+	}
+	if len(words) > 0 {
+		p.printf("attempts, with retries as one: %s\n", strings.Join(words, ", "))
+	}
+	if lost := s.Attempts.Lost + s.Attempts.Overflowed; lost > 0 {
+		p.printf("%s could not be counted as attempts: there were too many\n", pluralCount(lost, "packet", "packets"))
+	}
+	if n := s.Notice; n.Greeted+n.FellBack > 0 {
+		p.printf("%s told why by a notice, %d now; %s reset, since there were too many\n", pluralCount(n.Greeted, "connection", "connections"), n.Open, grouped(n.FellBack))
+	}
+	if c := s.SelfCheck; c.Requests+c.Refused > 0 {
+		p.printf("%s to the self-check page; %s refused, since there were too many\n", pluralCount(c.Requests, "request", "requests"), grouped(c.Refused))
 	}
 }
 
