@@ -21,6 +21,7 @@ type statements struct {
 	held, lastEnd                    *sql.Stmt
 	insert, renew, end, change, drop *sql.Stmt
 	addRecord, record, setRecord     *sql.Stmt
+	addDraft, dropDraft              *sql.Stmt
 	all                              []*sql.Stmt
 }
 
@@ -41,6 +42,9 @@ func (s *statements) prepare(ctx context.Context, conn *sql.Conn) error {
 		{&s.record, "SELECT " + recordColumns + " FROM records WHERE hour = ? AND subscriber = ? AND pool = ?"},
 		{&s.setRecord, "UPDATE records SET (" + recordColumns + `) = (?, ?, ?, ?, ?, ?, ?, ?, ?)
 			WHERE hour = ? AND subscriber = ? AND pool = ?`},
+		{&s.addDraft, "INSERT OR REPLACE INTO drafts (" + recordColumns + `, run, number, hour, subscriber, pool)
+			VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`},
+		{&s.dropDraft, "DELETE FROM drafts WHERE run = ? AND number IN (?, ?) AND hour = ? AND subscriber = ? AND pool = ?"},
 	} {
 		stmt, err := conn.PrepareContext(ctx, p.text)
 		if err != nil {

@@ -47,5 +47,22 @@
 // Records come by the ten thousand once an hour. They wait in a queue of their own,
 // and are written a thousand at a time, after the holdings that have come meanwhile.
 //
+// # How the present hour outlives a crash
+//
+// What is counted of an hour is handed on when the hour is over. Until then it is
+// drafted every two minutes: written down whole, in place of the draft before. Parts of
+// it would not do, since two numbers of different destinations do not add up. A draft
+// is no record yet.
+//
+//   - A draft counts once it is whole; until then, the one before does.
+//   - A record that is handed on takes the place of its draft in one transaction. So
+//     each is in the file once, whenever the process ends.
+//   - The draft of a process that is gone is adopted: added to the records, some rows
+//     in one transaction. A process is gone if for ten minutes, on the watch of another
+//     one that can write, nothing of it has changed. Clocks do not matter, and a
+//     predecessor that hands on its own part in a succession is left to it.
+//   - Whoever was stopped for so long, and finds its draft adopted, loses what else it
+//     counts of that hour, rather than have it counted twice.
+//
 // A Journal and a Reader may be used by many goroutines at once.
 package journal

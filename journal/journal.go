@@ -111,7 +111,7 @@ func newJournal(opts Options) (*Journal, *writer, error) {
 		asked: make(chan func(*writer)),
 		stop:  make(chan struct{}), done: make(chan struct{}),
 	}
-	return j, &writer{j: j}, nil
+	return j, &writer{j: j, draft: drafter{run: newRun()}}, nil
 }
 
 // Close writes what waits, tries no more than once, and ends. It may be called

@@ -34,6 +34,9 @@ func TestMain(m *testing.M) {
 	case "scribe":
 		time.AfterFunc(time.Minute, func() { os.Exit(99) })
 		scribe()
+	case "drafter":
+		time.AfterFunc(time.Minute, func() { os.Exit(99) })
+		draftForEver()
 	}
 }
 

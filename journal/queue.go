@@ -46,13 +46,19 @@ type queue struct {
 	// records have room of their own: they are many at a time, once an hour.
 	recordRoom int
 	records    [][]census.Record
-	waiting    int // all that, and what the writer has taken and not written
-	lost       uint64
-	closed     bool
+	// draft is the last one, if the writer has not taken it. It is not waited for: the
+	// next one takes its place.
+	draft     []census.Record
+	drafted   bool
+	draftRoom int
+	handed    []int64 // the hours that records were told of last
+	waiting   int     // all but the draft, and what the writer has taken and not written
+	lost      uint64
+	closed    bool
 }
 
 func newQueue(room, recordRoom int) *queue {
-	return &queue{batch: make(chan struct{}, 1), room: room, rare: rareRoom, recordRoom: recordRoom}
+	return &queue{batch: make(chan struct{}, 1), room: room, rare: rareRoom, recordRoom: recordRoom, draftRoom: recordRoom}
 }
 
 // push adds an event, or loses it.
@@ -85,6 +91,9 @@ func (q *queue) wake() {
 func (q *queue) pushRecords(records []census.Record, others int) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
+	for i := range records {
+		q.handed = addHour(q.handed, hourOf(records[i].Hour))
+	}
 	n := min(len(records), q.recordRoom)
 	if q.closed {
 		n = 0
@@ -119,6 +128,39 @@ func (q *queue) doneRecords(n int) {
 	defer q.mu.Unlock()
 	q.recordRoom += n
 	q.waiting -= n
+}
+
+// loseRecords is doneRecords for those that will not be written.
+func (q *queue) loseRecords(n int) {
+	q.doneRecords(n)
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.lost += uint64(n)
+}
+
+// setDraft has the writer write a draft.
+func (q *queue) setDraft(records []census.Record) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if !q.closed {
+		q.draft, q.drafted = records[:min(len(records), q.draftRoom)], true
+	}
+}
+
+// takeDraft hands a draft to the writer, if one was told.
+func (q *queue) takeDraft() (records []census.Record, told bool) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	records, told = q.draft, q.drafted
+	q.draft, q.drafted = nil, false
+	return records, told
+}
+
+// handedOn returns the hours that records were told of.
+func (q *queue) handedOn() []int64 {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return slices.Clone(q.handed)
 }
 
 func (q *queue) roomFor(e event) *int {
@@ -161,6 +203,7 @@ func (q *queue) close() {
 	defer q.mu.Unlock()
 	q.lost += uint64(q.waiting)
 	q.closed, q.waiting, q.events, q.records = true, 0, nil, nil
+	q.draft, q.drafted = nil, false
 }
 
 func (q *queue) state() (waiting int, lost uint64) {

@@ -21,6 +21,13 @@ import (
 // whose subscriber or outcomes are not valid. How much of a destination may be kept
 // is for the caller to see to: see [Privacy].
 func (j *Journal) AddRecords(records []census.Record) {
+	all := len(records)
+	records = keepable(records)
+	j.queue.pushRecords(records, all-len(records))
+}
+
+// keepable returns those that can be kept, in the same place.
+func keepable(records []census.Record) []census.Record {
 	n := 0
 	for i := range records {
 		if canKeep(&records[i]) {
@@ -28,7 +35,7 @@ func (j *Journal) AddRecords(records []census.Record) {
 			n++
 		}
 	}
-	j.queue.pushRecords(records[:n], len(records)-n)
+	return records[:n]
 }
 
 func canKeep(r *census.Record) bool {
@@ -101,13 +108,20 @@ func hourOf(t time.Time) int64 { return t.Truncate(time.Hour).Unix() / hourSecon
 
 func hourTime(hour int64) time.Time { return time.Unix(hour*hourSeconds, 0).UTC() }
 
-// addRecords writes the first of them in one transaction, and returns how many.
-func (s *store) addRecords(ctx context.Context, records []census.Record) (int, error) {
+// addRecords writes the first of them in one transaction, and returns how many. Each
+// takes the place of what a draft has of it: whatever ends this process, and whenever,
+// each is in the file once.
+func (s *store) addRecords(ctx context.Context, records []census.Record, d *drafter, now int64) (int, error) {
 	records = records[:min(len(records), batchSize)]
 	return len(records), s.transact(ctx, func() error {
+		if d.begun {
+			if err := s.beat(ctx, d.run, now); err != nil {
+				return err
+			}
+		}
 		added := make(map[int64]int64) // by hour
 		for i := range records {
-			fresh, err := s.addRecord(ctx, &records[i])
+			fresh, err := s.addRecord(ctx, &records[i], d)
 			if err != nil {
 				return err
 			}
@@ -115,24 +129,38 @@ func (s *store) addRecords(ctx context.Context, records []census.Record) (int, e
 				added[hourOf(records[i].Hour)]++
 			}
 		}
-		for hour, n := range added {
-			if _, err := s.conn.ExecContext(ctx,
-				"INSERT INTO hours (hour, records) VALUES (?, ?) ON CONFLICT DO UPDATE SET records = records + excluded.records", hour, n); err != nil {
-				return err
-			}
-		}
-		return nil
+		return s.addHours(ctx, added)
 	})
 }
 
+// addHours counts records that were added, by hour.
+func (s *store) addHours(ctx context.Context, added map[int64]int64) error {
+	for hour, n := range added {
+		if _, err := s.conn.ExecContext(ctx,
+			"INSERT INTO hours (hour, records) VALUES (?, ?) ON CONFLICT DO UPDATE SET records = records + excluded.records", hour, n); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // addRecord reports whether there was none of its key before.
-func (s *store) addRecord(ctx context.Context, r *census.Record) (fresh bool, err error) {
+func (s *store) addRecord(ctx context.Context, r *census.Record, d *drafter) (fresh bool, err error) {
 	pool, err := s.pool(ctx, short(r.Pool))
 	if err != nil {
 		return false, err
 	}
 	hour, subscriber := hourOf(r.Hour), subscriberKey(plainPrefix(r.Subscriber))
-	row := rowOf(r)
+	if d.has() {
+		if _, err := s.stmts.dropDraft.ExecContext(ctx, d.run, d.complete, d.number, hour, subscriber, pool); err != nil {
+			return false, err
+		}
+	}
+	return s.addRow(ctx, rowOf(r), hour, subscriber, pool)
+}
+
+// addRow is addRecord for a row.
+func (s *store) addRow(ctx context.Context, row recordRow, hour int64, subscriber []byte, pool int64) (fresh bool, err error) {
 	result, err := s.stmts.addRecord.ExecContext(ctx, row.values(hour, subscriber, pool)...)
 	if err != nil {
 		return false, err

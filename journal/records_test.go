@@ -559,7 +559,7 @@ func TestMigrateReleased(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer predecessor.Close()
-	if _, err := OpenReader(opts.Path); err == nil || !strings.Contains(err.Error(), "its schema is 1, and this op25b reads 2: start the gateway once") {
+	if _, err := OpenReader(opts.Path); err == nil || !strings.Contains(err.Error(), "its schema is 1, and this op25b reads 3: start the gateway once") {
 		t.Error(err)
 	}
 
@@ -575,7 +575,7 @@ func TestMigrateReleased(t *testing.T) {
 	if got := ask(t, j, "192.0.2.2", 2); got != "dhcp 192.0.2.2/32 b 1-on seen 1" {
 		t.Error(got)
 	}
-	if got := names(everything(t, j)); got != "192.0.2.1/32@1" || userVersion(t, conn) != 2 {
+	if got := names(everything(t, j)); got != "192.0.2.1/32@1" || userVersion(t, conn) != 3 {
 		t.Error(got, userVersion(t, conn))
 	}
 	check(t, opts.Path)

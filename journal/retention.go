@@ -60,11 +60,16 @@ func (w *sweep) step(ctx context.Context, s *store, edge time.Time) (done bool, 
 	return false, s.transact(ctx, func() error { return s.forgetGenerations(ctx, edge.UnixMilli()) })
 }
 
-// stepRecords takes hours from the oldest on: it never looks at those that stay.
+// stepRecords takes hours from the oldest on: it never looks at those that stay. Drafts
+// are last.
 func (w *sweep) stepRecords(ctx context.Context, s *store, edge time.Time) (done bool, err error) {
 	more := false
 	err = s.transact(ctx, func() (err error) {
-		more, err = s.forgetRecords(ctx, edge)
+		if more, err = s.forgetRecords(ctx, edge); more || err != nil {
+			return err
+		}
+		// Those of a process that is gone: nobody may have had the time to adopt them.
+		more, err = s.dropSome(ctx, "hour < ?", hourOf(edge))
 		return err
 	})
 	if more || err != nil {

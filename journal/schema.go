@@ -86,6 +86,32 @@ var migrations = []string{
 		detail       BLOB NOT NULL,
 		PRIMARY KEY (hour, subscriber, pool)
 	) STRICT, WITHOUT ROWID;`,
+	// Of a run's drafts, the one with the run's number counts: an earlier one is yet to
+	// be removed, and a later one not whole.
+	`CREATE TABLE drafters (
+		run     INTEGER PRIMARY KEY,
+		number  INTEGER NOT NULL,
+		beats   INTEGER NOT NULL,
+		written INTEGER NOT NULL,
+		adopted INTEGER NOT NULL
+	) STRICT;
+	CREATE TABLE drafts (
+		run          INTEGER NOT NULL,
+		number       INTEGER NOT NULL,
+		hour         INTEGER NOT NULL,
+		subscriber   BLOB NOT NULL,
+		pool         INTEGER NOT NULL,
+		refused      INTEGER NOT NULL,
+		monitored    INTEGER NOT NULL,
+		not_in_force INTEGER NOT NULL,
+		exempt       INTEGER NOT NULL,
+		relayed      INTEGER NOT NULL,
+		packets      INTEGER NOT NULL,
+		destinations INTEGER NOT NULL,
+		estimated    INTEGER NOT NULL,
+		detail       BLOB NOT NULL,
+		PRIMARY KEY (run, number, hour, subscriber, pool)
+	) STRICT, WITHOUT ROWID;`,
 }
 
 // querier is what asks a database: a connection or all of them.

@@ -15,16 +15,18 @@ import (
 
 // writer owns the file. Everything in it belongs to the goroutine in run.
 type writer struct {
-	j       *Journal
-	store   *store          // nil while it cannot be opened
-	taken   []event         // from the queue, and not yet written
-	records []census.Record // the same
-	sweep   sweep
-	steady  steady
-	marked  int64 // what was last written of the mark
-	markDue time.Time
-	retry   time.Time // when to try again, after a failure
-	look    time.Time // when to look again whether the file is still there
+	j        *Journal
+	store    *store          // nil while it cannot be opened
+	taken    []event         // from the queue, and not yet written
+	records  []census.Record // the same
+	draft    drafter
+	adoption adoption
+	sweep    sweep
+	steady   steady
+	marked   int64 // what was last written of the mark
+	markDue  time.Time
+	retry    time.Time // when to try again, after a failure
+	look     time.Time // when to look again whether the file is still there
 }
 
 const (
@@ -47,6 +49,7 @@ func (w *writer) run() {
 			_ = w.write(false) // reported
 		case <-tick.C:
 			if w.write(false) == nil {
+				w.adopt()
 				w.step()
 			}
 		case do := <-w.j.asked:
@@ -72,6 +75,7 @@ func (w *writer) write(asked bool) error {
 	if err != nil {
 		err = advise(w.j.opts.Path, err)
 		w.retry = time.Now().Add(retryAfter)
+		w.adoption.watched = nil // others may be as we are
 	}
 	w.j.report(err)
 	return err
@@ -88,10 +92,15 @@ func (w *writer) attempt(asked bool) error {
 		}
 		// Holdings go first: a transaction of records, then what has come meanwhile.
 		if len(w.taken) == 0 {
-			if more, err := w.writeRecords(ctx); more && err == nil {
-				continue
-			} else if err != nil {
+			more, err := w.writeRecords(ctx)
+			if err == nil && !more {
+				more, err = w.writeDraft(ctx)
+			}
+			if err != nil {
 				return err
+			}
+			if more {
+				continue
 			}
 			return w.writeMark(ctx, asked)
 		}
@@ -110,11 +119,16 @@ func (w *writer) writeRecords(ctx context.Context) (more bool, err error) {
 	if len(w.records) == 0 {
 		w.records = w.j.queue.takeRecords()
 		slices.SortFunc(w.records, compareRecords)
+		w.dropGone()
 	}
 	if len(w.records) == 0 {
 		return false, nil
 	}
-	n, err := w.store.addRecords(ctx, w.records)
+	n, err := w.store.addRecords(ctx, w.records, &w.draft, w.j.now().UnixMilli())
+	if errors.Is(err, errTaken) {
+		w.surrender()
+		return true, nil
+	}
 	if err != nil {
 		return true, err
 	}
@@ -175,7 +189,8 @@ func (w *writer) open() error {
 	}
 	w.marked = mark
 	w.j.raiseMark(mark)
-	w.store, w.sweep = s, sweep{}
+	w.store, w.sweep, w.adoption = s, sweep{}, adoption{}
+	w.draft.again()
 	w.j.reader.Store(s.reader)
 	return w.count(ctx)
 }
@@ -238,7 +253,11 @@ func (s *steady) jumped(now time.Time) bool {
 
 // end writes what it can once more, and loses the rest.
 func (w *writer) end() {
-	if err := w.write(true); err != nil {
+	err := w.write(true)
+	if err == nil {
+		err = w.store.endDrafts(context.Background(), w.draft.run)
+	}
+	if err != nil {
 		w.j.log.Warn("the journal ends without all that was to be written", zap.Error(err))
 	}
 	w.j.queue.close()

@@ -54,7 +54,25 @@ func startCounting(g *gateway) *counting {
 			}
 		}
 	})
+	if g.history.journal != nil {
+		c.over.Go(func() { c.draft(ctx, g.history) })
+	}
 	return c
+}
+
+// draft has what is counted outlive this process, should it be killed within the hour.
+// A large hour takes a while to copy: meanwhile attempts are taken as ever.
+func (c *counting) draft(ctx context.Context, h *history) {
+	tick := time.NewTicker(journal.DraftEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-tick.C:
+			h.journal.Draft(redactRecords(c.book.Current(), h.privacy))
+		case <-ctx.Done():
+			return
+		}
+	}
 }
 
 // end hands on what was counted.
