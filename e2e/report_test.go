@@ -328,7 +328,18 @@ console: {listen: "127.0.0.1:9926", token_file: console.tokens}
 		e, err := l.client.Explain(t.Context(), control.ExplainOptions{Source: netip.MustParseAddr(botAt), Destination: at(s.mx.MX, lab.PortSMTP)})
 		return err == nil && len(e.Holders) == 1 && e.Holders[0].Holder == mac
 	})
-	// A source that is broken says so in the log, and an exemption that is.
+	// What is broken says so in the log.
+	exemptions := filepath.Join(dir, "exemptions.yaml")
+	const office = "100.64.0.128/28"
+	good := fmt.Sprintf("exemptions:\n  - {prefix: %s/32, until: 2100-01-01T00:00:00Z, reason: Mr Example}\n  - {prefix: %s, until: 2100-01-01T00:00:00Z, reason: Mr Example's office}\n", botAt, office)
+	writeFile(t, exemptions, good)
+	l.reload(t)
+	for _, bad := range []string{"  - {prefix: 100.64.0.1/9, reason: Mr Example}\n", "  - {prefix: 100.64.0.41/32, until: Mr Example}\n", "  - Mr Example\n", "Mr Example: yes\n"} {
+		writeFile(t, exemptions, good+bad)
+		if _, err := l.client.Reload(t.Context(), control.ReloadOptions{}); err == nil {
+			t.Errorf("%q was loaded", bad)
+		}
+	}
 	writeFile(t, leases, fmt.Sprintf("nonsense of %s %s %s\n", mac, botAt, hostname))
 	eventually(t, "the broken source is told", func() bool { return l.status(t).State == control.StateDegraded })
 
@@ -347,9 +358,8 @@ console: {listen: "127.0.0.1:9926", token_file: console.tokens}
 	}
 	for name, text := range masked {
 		for _, word := range []string{
-			mailerAt, botAt, silentAt, watchedAt, exemptAt, relayedAt, "2001:db8:a:1::", "2001:db8:a::/56", mac, hostname, "Mr Example",
+			mailerAt, botAt, silentAt, watchedAt, exemptAt, relayedAt, "2001:db8:a:1::", "2001:db8:a::/56", office, mac, hostname, "Mr Example",
 		} {
-			// The gateway's own addresses are in no lease, but the pools' prefixes are whole.
 			if has(text, word) {
 				t.Errorf("%q is in %s:\n%s", word, name, text)
 			}
@@ -363,6 +373,15 @@ console: {listen: "127.0.0.1:9926", token_file: console.tokens}
 			if strings.Contains(text, word) {
 				t.Errorf("%q is in %s", word, name)
 			}
+		}
+	}
+	// What is no subscriber's stays, or the bundle would be of no use.
+	for _, words := range [][2]string{
+		{"op25b.yaml", "100.64.0.0/10"}, {"op25b.yaml", "2001:db8:a::/48"}, {"op25b.yaml", "secret_file: radius.secret"}, {"op25b.yaml", "192.0.2.25/32"},
+		{"routes.txt", lab.LinkDynamic}, {"log.txt", `"ready"`}, {"status.json", `"refused"`}, {"machine.txt", "op25b-sub"},
+	} {
+		if !strings.Contains(masked[words[0]], words[1]) {
+			t.Errorf("%q is not in %s:\n%s", words[1], words[0], masked[words[0]])
 		}
 	}
 	for _, word := range []string{botAt, mailerAt, familyAt} {

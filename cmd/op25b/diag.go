@@ -13,9 +13,13 @@ import (
 	"os"
 	"regexp"
 	"runtime/pprof"
+	"slices"
 	"strings"
 	"time"
 
+	"go.yaml.in/yaml/v3"
+
+	"op25b/config"
 	"op25b/control"
 	"op25b/filter"
 )
@@ -33,8 +37,11 @@ func (g *gateway) Diag(ctx context.Context, opts control.DiagOptions, w io.Write
 	policy, rules := g.policy, g.rules
 	g.mu.Unlock()
 	hide := func(text []byte) []byte { return text }
+	configuration := hide
 	if !opts.Subscribers {
-		hide = newRedactor(policy).redact
+		r := newRedactor(policy, rules.cfg)
+		hide = r.redact
+		configuration = r.withoutComments
 	}
 	parts := []part{
 		{"status.json", func(context.Context) ([]byte, error) { s := g.Status(); return indented(&s) }},
@@ -46,7 +53,10 @@ func (g *gateway) Diag(ctx context.Context, opts control.DiagOptions, w io.Write
 			}
 			return indented(&c)
 		}},
-		{"op25b.yaml", func(context.Context) ([]byte, error) { return os.ReadFile(g.path) }}, //nolint:wrapcheck // has the path
+		{"op25b.yaml", func(context.Context) ([]byte, error) {
+			text, err := os.ReadFile(g.path)
+			return configuration(text), err //nolint:wrapcheck // has the path
+		}},
 		{"log.txt", func(context.Context) ([]byte, error) { return g.recent.text(), nil }},
 		{"routes.txt", func(context.Context) ([]byte, error) {
 			plan := tunnelPlan(rules.cfg, policy)
@@ -123,34 +133,90 @@ func machine() []byte {
 type redactor struct {
 	policy *filter.Policy
 	names  map[string]string
+	known  []netip.Prefix // those of whole pools
 }
 
-func newRedactor(policy *filter.Policy) *redactor {
-	return &redactor{policy: policy, names: map[string]string{}}
+func newRedactor(policy *filter.Policy, cfg *config.Config) *redactor {
+	r := &redactor{policy: policy, names: map[string]string{}}
+	for _, p := range cfg.Policy.Pools {
+		r.known = append(r.known, p.Prefixes...)
+	}
+	return r
 }
 
-// redact returns a text without subscribers: no address of a pool, no hardware address,
-// and no secret that somebody has written where none belongs. Prefixes of whole pools
-// stay.
+// redact returns a text without subscribers: no address of a pool nor a part of one, no
+// hardware address, and nothing that an error quotes. That is of a file or program of the
+// operator's, such as a name in a list of exemptions. Of a packet that has made our code
+// panic, the log's stack has to do. Prefixes of whole pools stay.
 func (r *redactor) redact(text []byte) []byte {
+	text = packet().ReplaceAll(text, []byte(`$1"..."`))
+	text = quoted().ReplaceAll(text, []byte(`\"...\"`))
 	text = hardwareAddress().ReplaceAllFunc(text, func(m []byte) []byte { return r.name("hardware-address", string(m)) })
 	return addressLike().ReplaceAllFunc(text, func(m []byte) []byte {
 		word := strings.TrimRight(string(m), ".:")
 		rest := m[len(word):]
-		bare, bits, isPrefix := strings.Cut(word, "/")
-		addr, err := netip.ParseAddr(bare)
-		if err != nil {
-			return m
+		if begin, ok := r.subscriberIn(word); ok {
+			return slices.Concat([]byte(word[:begin]), r.name("subscriber", word[begin:]), rest)
 		}
-		addr = addr.Unmap()
-		if isPrefix && bits != fmt.Sprint(addr.BitLen()) && bits != "56" && bits != "64" {
-			return m
-		}
-		if _, held := r.policy.Subscriber(addr); !held {
-			return m
-		}
-		return append(r.name("subscriber", addr.String()), rest...)
+		return m
 	})
+}
+
+// subscriberIn returns where a subscriber's address, or a part of a pool, begins in a
+// word. What stands before it is a label that ends like an address: "source:2001:db8::1".
+func (r *redactor) subscriberIn(word string) (begin int, ok bool) {
+	for {
+		if r.isSubscriber(word[begin:]) {
+			return begin, true
+		}
+		colon := strings.IndexByte(word[begin:], ':')
+		if colon < 0 {
+			return 0, false
+		}
+		begin += colon + 1
+	}
+}
+
+func (r *redactor) isSubscriber(word string) bool {
+	p, err := netip.ParsePrefix(word)
+	if err != nil {
+		addr, err := netip.ParseAddr(word)
+		if err != nil {
+			return false
+		}
+		p = netip.PrefixFrom(addr, addr.BitLen())
+	}
+	if p.Addr().Is4In6() {
+		p = netip.PrefixFrom(p.Addr().Unmap(), max(p.Bits()-96, 0))
+	}
+	if _, held := r.policy.Subscriber(p.Addr()); !held {
+		return false
+	}
+	return p.IsSingleIP() || !slices.ContainsFunc(r.known, func(pool netip.Prefix) bool {
+		return p.Bits() <= pool.Bits() && p.Contains(pool.Addr())
+	})
+}
+
+// withoutComments returns a configuration without what people have noted in it. If it is
+// not YAML, each # is taken to begin a comment.
+func (r *redactor) withoutComments(text []byte) []byte {
+	var doc yaml.Node
+	if err := yaml.Unmarshal(text, &doc); err != nil || doc.Kind == 0 {
+		return comment().ReplaceAll(text, nil)
+	}
+	dropComments(&doc)
+	bare, err := yaml.Marshal(&doc)
+	if err != nil {
+		return comment().ReplaceAll(text, nil)
+	}
+	return bare
+}
+
+func dropComments(n *yaml.Node) {
+	n.HeadComment, n.LineComment, n.FootComment = "", "", ""
+	for _, child := range n.Content {
+		dropComments(child)
+	}
 }
 
 func (r *redactor) name(kind, value string) []byte {
@@ -171,3 +237,15 @@ func hardwareAddress() *regexp.Regexp {
 func addressLike() *regexp.Regexp {
 	return regexp.MustCompile(`(\d{1,3}(\.\d{1,3}){3}|[0-9a-fA-F]{0,4}:[0-9a-fA-F:]*:[0-9a-fA-F.:]*)(/\d{1,3})?`)
 }
+
+// quoted matches what is quoted, as Go does it, within a string of JSON.
+func quoted() *regexp.Regexp {
+	const plain, escapedInJSON, escapedInGo = `[^"\\]`, `\\[^"\\]`, `\\\\(?:[^"\\]|\\\\|\\")`
+	return regexp.MustCompile(`\\"(?:` + plain + `|` + escapedInJSON + `|` + escapedInGo + `)*\\"`)
+}
+
+// packet matches one that has made our code panic, in the status or in the log.
+func packet() *regexp.Regexp { return regexp.MustCompile(`("packet": ?)"[^"]*"`) }
+
+// comment matches one of YAML.
+func comment() *regexp.Regexp { return regexp.MustCompile(`#[^\n]*`) }
