@@ -147,6 +147,8 @@ func TestConsoleInBrowser(t *testing.T) {
 	w.until("/subscriber?address="+lab.IPv4.Addrs().Dynamic.String(), `document.querySelector('#answer').textContent == '`+lab.IPv4.Addrs().Dynamic.String()+`'`)
 	w.until("", `document.querySelector('.say p[lang=en]').textContent.includes('SMTP AUTH')`)
 	w.until("", `document.querySelector('.say p[lang=ja]').textContent.includes('SMTP AUTH')`)
+	// The gateway has not been there longer, whatever the phase's beginning is.
+	w.until("", `[...document.querySelectorAll('.say p')].every((p) => !/1 January|1月1日/.test(p.textContent))`)
 	w.until("", `document.querySelector('#finding + .headline')`)
 	w.keep("subscriber")
 	w.until("/calendar", `document.body.textContent.includes('second')`)

@@ -10,6 +10,7 @@ import (
 	"net/netip"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
@@ -95,7 +96,7 @@ func wantSaid(t *testing.T, program string, out output, code int, words string) 
 
 // postfixMeetsNotice has a subscriber's own Postfix deliver directly. It defers the
 // message (smtp_skip_5xx_greeting is on by default) with the notice in its log, so that
-// nothing is lost.
+// nothing is lost. One that believes such a greeting tells the sender at once.
 func postfixMeetsNotice(t *testing.T, n *lab.Network, dir string) {
 	t.Helper()
 	a := lab.IPv4.Addrs()
@@ -110,6 +111,17 @@ func postfixMeetsNotice(t *testing.T, n *lab.Network, dir string) {
 	}
 	eventually(t, "Postfix says why it defers", func() bool {
 		return strings.Contains(p.output(), "status=deferred") && strings.Contains(p.output(), "refused to talk to me: "+noticeGreeting)
+	})
+
+	conf := filepath.Join(p.dir, "conf")
+	mustRun(t, n.Dynamic, "postconf", "-c", conf, "-e", "smtp_skip_5xx_greeting=no")
+	mustRun(t, n.Dynamic, "postfix", "-c", conf, "reload")
+	p.waitOutput(t, "reload -- version")
+	if out := sendWithSwaks(t, letter{from: n.Dynamic, server: own, subject: "bounced"}); out.code != 0 {
+		t.Fatalf("exit code %d\n%s%s", out.code, out.stdout, out.stderr)
+	}
+	eventually(t, "Postfix says why it bounces", func() bool {
+		return strings.Contains(p.output(), "status=bounced") && strings.Count(p.output(), "refused to talk to me: "+noticeGreeting) > 1
 	})
 }
 

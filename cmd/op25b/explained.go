@@ -90,7 +90,7 @@ func (q *inquiry) explain(at time.Time, texts customerTexts) (*control.Explanati
 	if e.Next, err = q.next(at, x.Verdict); err != nil {
 		return nil, err
 	}
-	q.tell(e, x, texts)
+	q.tell(e, texts)
 	return e, nil
 }
 
@@ -145,13 +145,16 @@ func (q *inquiry) next(at time.Time, v filter.Verdict) (*control.NextVerdict, er
 }
 
 // tell adds what to say to the customer, if the connection is refused or will be.
-func (q *inquiry) tell(e *control.Explanation, x filter.Explanation, texts customerTexts) {
-	c := customerCase{Source: q.src, Destination: q.dst.Addr(), Port: q.dst.Port(), Pool: x.Pool, Phase: x.Rule}
+func (q *inquiry) tell(e *control.Explanation, texts customerTexts) {
+	c := customerCase{Source: q.src, Destination: q.dst.Addr(), Port: q.dst.Port(), Pool: e.Pool, Phase: e.Phase}
+	refused := func(action, reason string) bool {
+		return reason == filter.ReasonBlockedPort.String() && action != filter.Monitored.String()
+	}
 	var from time.Time
 	switch {
-	case x.Reason == filter.ReasonBlockedPort && x.Action != filter.Monitored:
+	case refused(e.Action, e.Reason):
 		c.Refused = true
-	case e.Next != nil && e.Next.Reason == filter.ReasonBlockedPort.String() && e.Next.Action != filter.Monitored.String():
+	case e.Next != nil && refused(e.Next.Action, e.Next.Reason):
 		from = e.Next.Time
 	default:
 		return

@@ -49,6 +49,7 @@ func (k *knowledge) explain(ctx context.Context, opts control.ExplainOptions) (*
 	if err := k.reachBack(ctx, q, e); err != nil {
 		return nil, err
 	}
+	q.tell(e, k.rules.texts) // since when may be known better now
 	e.Holders, err = k.holders(ctx, opts.Source, at)
 	return e, err
 }

@@ -70,6 +70,8 @@
   const clock = (seconds) => new Date(seconds * 1000).toLocaleTimeString([], { hour: "2-digit", minute: "2-digit", hourCycle: "h23" });
   const shown = (digits) => (_, value) => (value == null ? "–" : value.toLocaleString("en", { maximumFractionDigits: digits, minimumFractionDigits: digits }));
   const scale = (_, low, high) => [0, Math.max(1, high * 1.1)];
+  // The whole quarter of an hour, also while there are only a few points.
+  const quarter = (_, first, last) => [(last ?? Date.now() / 1000) - 900, last ?? Date.now() / 1000];
 
   function make(id, lines) {
     const color = palette();
@@ -78,7 +80,7 @@
     return new uPlot({
       width: into.clientWidth, height: 210, tzDate: (t) => new Date(t * 1000),
       cursor: { drag: { x: false, y: false } },
-      scales: { x: { time: true }, y: { range: scale } },
+      scales: { x: { time: true, range: quarter }, y: { range: scale } },
       axes: [
         { ...axis, space: 70, values: (_, ticks) => ticks.map(clock) },
         { ...axis, size: 52, values: (_, ticks) => ticks.map((n) => n.toLocaleString("en")) },
