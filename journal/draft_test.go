@@ -22,8 +22,8 @@ import (
 )
 
 // part is some subscribers' records of an hour, each with as many attempts.
-func part(hour, from, to int, attempts uint64) (records []census.Record) {
-	for i := from; i < to; i++ {
+func part(hour, subscribers int, attempts uint64) (records []census.Record) {
+	for i := range subscribers {
 		r := tried("192.0.2.1/32", fmt.Sprint("pool", i%3), hour, mx, attempts)
 		r.Subscriber = numbered(i)
 		records = append(records, r)
@@ -103,9 +103,9 @@ func TestDraft(t *testing.T) {
 	t.Parallel()
 	opts := options(t)
 	a, b := open(t, opts), open(t, opts)
-	a.Draft(part(1, 0, 2500, 1))
+	a.Draft(part(1, 2500, 1))
 	flush(t, a)
-	a.Draft(part(1, 0, 2600, 2)) // in place of that
+	a.Draft(part(1, 2600, 2)) // in place of that
 	flush(t, a)
 	if got := rows(t, a); got != "2600 of 1" {
 		t.Error(got)
@@ -121,7 +121,7 @@ func TestDraft(t *testing.T) {
 	if got := rows(t, b); got != "2600 of 1" {
 		t.Error(got)
 	}
-	b.AddRecords(part(1, 0, 10, 5)) // adopted into what is there
+	b.AddRecords(part(1, 10, 5)) // adopted into what is there
 	flush(t, b)
 	abandon(t, a)
 	adoptAll(t, b, adoptAfter)
@@ -146,22 +146,22 @@ func TestDraftOver(t *testing.T) {
 	t.Parallel()
 	opts := options(t)
 	a, b := open(t, opts), open(t, opts)
-	a.Draft(append(part(1, 0, 100, 3), part(2, 0, 10, 1)...))
+	a.Draft(append(part(1, 100, 3), part(2, 10, 1)...))
 	flush(t, a)
-	a.AddRecords(part(1, 0, 90, 4)) // ten are lost, as if there were no room
-	a.Draft(part(1, 0, 100, 3))     // made before, and told too late
+	a.AddRecords(part(1, 90, 4)) // ten are lost, as if there were no room
+	a.Draft(part(1, 100, 3))     // made before, and told too late
 	flush(t, a)
 	if got := rows(t, a); got != "0 of 1" {
 		t.Error(got)
 	}
-	a.Draft(part(2, 0, 10, 2))
+	a.Draft(part(2, 10, 2))
 	flush(t, a)
 	a.Draft(nil)
 	flush(t, a)
 	if got := rows(t, a); got != "0 of 1" {
 		t.Error(got)
 	}
-	a.Draft(part(2, 0, 10, 2))
+	a.Draft(part(2, 10, 2))
 	flush(t, a)
 	abandon(t, a)
 	adoptAll(t, b, adoptAfter)
@@ -177,12 +177,12 @@ func TestDraftSuccession(t *testing.T) {
 	opts := options(t)
 	a, b := open(t, opts), open(t, opts)
 	for range 5 {
-		a.Draft(part(1, 0, 30, 1))
+		a.Draft(part(1, 30, 1))
 		flush(t, a)
 		adoptAll(t, b, adoptAfter-time.Second) // it lives: its draft has changed each time
 	}
-	b.Draft(part(1, 0, 30, 10))
-	a.AddRecords(part(1, 0, 40, 2))
+	b.Draft(part(1, 30, 10))
+	a.AddRecords(part(1, 40, 2))
 	flush(t, b)
 	a.Close()
 	if got := rows(t, b); got != "30 of 1" {
@@ -192,7 +192,7 @@ func TestDraftSuccession(t *testing.T) {
 	if got := attempts(t, b); got != "1:80" {
 		t.Error(got)
 	}
-	b.AddRecords(part(1, 0, 30, 11))
+	b.AddRecords(part(1, 30, 11))
 	b.Close()
 	c := open(t, opts)
 	adoptAll(t, c, adoptAfter)
@@ -210,9 +210,9 @@ func TestDraftHalf(t *testing.T) {
 		told   func(a *Journal)
 		finish string
 	}{
-		"first":  {told: func(a *Journal) { a.Draft(part(1, 0, 2500, 2)) }, finish: "1:5000"},
-		"second": {first: true, told: func(a *Journal) { a.Draft(part(1, 0, 2500, 2)) }, finish: "1:5000"},
-		"over":   {first: true, told: func(a *Journal) { a.AddRecords(part(1, 0, 2500, 2)) }, finish: "1:5000"},
+		"first":  {told: func(a *Journal) { a.Draft(part(1, 2500, 2)) }, finish: "1:5000"},
+		"second": {first: true, told: func(a *Journal) { a.Draft(part(1, 2500, 2)) }, finish: "1:5000"},
+		"over":   {first: true, told: func(a *Journal) { a.AddRecords(part(1, 2500, 2)) }, finish: "1:5000"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -220,7 +220,7 @@ func TestDraftHalf(t *testing.T) {
 				opts := options(t)
 				a, b := open(t, opts), open(t, opts)
 				if c.first {
-					a.Draft(part(1, 0, 2500, 1))
+					a.Draft(part(1, 2500, 1))
 					flush(t, a)
 				}
 				do(t, a, func(w *writer) error {
@@ -259,17 +259,17 @@ func TestDraftStopped(t *testing.T) {
 	for _, again := range []bool{false, true} {
 		opts := options(t)
 		a, b := open(t, opts), open(t, opts)
-		a.Draft(part(1, 0, 10, 1))
+		a.Draft(part(1, 10, 1))
 		flush(t, a)
 		adoptAll(t, b, adoptAfter)
 		if got := attempts(t, b); got != "1:10" {
 			t.Error(got)
 		}
 		if again {
-			a.Draft(append(part(1, 0, 10, 2), part(2, 0, 10, 3)...))
+			a.Draft(append(part(1, 10, 2), part(2, 10, 3)...))
 			flush(t, a)
 		}
-		a.AddRecords(append(part(1, 0, 10, 2), part(2, 0, 10, 4)...))
+		a.AddRecords(append(part(1, 10, 2), part(2, 10, 4)...))
 		flush(t, a)
 		if h := a.Health(); h.Lost != 10 || h.Waiting != 0 {
 			t.Errorf("%+v", h)
@@ -281,13 +281,45 @@ func TestDraftStopped(t *testing.T) {
 	}
 }
 
+// TestDraftTaken has a process come to life while another one adopts its draft.
+func TestDraftTaken(t *testing.T) {
+	t.Parallel()
+	opts := options(t)
+	a, b := open(t, opts), open(t, opts)
+	a.Draft(part(1, 2500, 1))
+	flush(t, a)
+	do(t, b, func(w *writer) error {
+		w.adopt()
+		for run, seen := range w.adoption.watched {
+			w.adoption.watched[run] = watched(seen, adoptAfter)
+		}
+		w.adoption.due = time.Time{}
+		w.adopt() // claims it
+		w.adopt() // 1000 of it
+		return b.problem()
+	})
+	a.Draft(part(1, 2500, 2))
+	flush(t, a)
+	a.AddRecords(part(1, 2500, 3))
+	flush(t, a)
+	if h := a.Health(); h.Lost != 2500 || h.Waiting != 0 {
+		t.Errorf("%+v", h)
+	}
+	a.Close()
+	adoptAll(t, b, 0)
+	adoptAll(t, b, adoptAfter)
+	if got := attempts(t, b); got != "1:2500" || rows(t, b) != "0 of 0" {
+		t.Error(got, rows(t, b))
+	}
+}
+
 // TestDraftTwoAdopters has both adopt at the same time, one of which ends half-way.
 func TestDraftTwoAdopters(t *testing.T) {
 	t.Parallel()
 	opts := options(t)
 	for i := range 3 {
 		a := open(t, opts)
-		a.Draft(part(i, 0, 2500, 1))
+		a.Draft(part(i, 2500, 1))
 		flush(t, a)
 		abandon(t, a)
 	}
@@ -332,7 +364,7 @@ func TestDraftRetention(t *testing.T) {
 	t.Parallel()
 	opts := options(t)
 	a, b := open(t, opts), open(t, opts)
-	a.Draft(append(part(1, 0, 3000, 1), part(5, 0, 10, 1)...))
+	a.Draft(append(part(1, 3000, 1), part(5, 10, 1)...))
 	flush(t, a)
 	abandon(t, a)
 	sweepAll(t, b, at(2))
@@ -352,9 +384,9 @@ func TestDraftQueue(t *testing.T) {
 	opts.Records = 10
 	j := open(t, opts)
 	do(t, j, func(*writer) error {
-		j.Draft(part(1, 0, 5, 1))
-		j.Draft(part(1, 0, 20, 1))
-		j.AddRecords(part(0, 0, 10, 1)) // has room beside it
+		j.Draft(part(1, 5, 1))
+		j.Draft(part(1, 20, 1))
+		j.AddRecords(part(0, 10, 1)) // has room beside it
 		return nil
 	})
 	flush(t, j)
@@ -374,14 +406,14 @@ func TestDraftQueue(t *testing.T) {
 		w.look = time.Time{}
 		return nil
 	})
-	j.AddRecords(part(2, 0, 1, 1))
-	j.Draft(part(3, 0, 7, 1))
+	j.AddRecords(part(2, 1, 1))
+	j.Draft(part(3, 7, 1))
 	flush(t, j)
 	if got := rows(t, j); got != "7 of 1" || j.Health().Lost != 0 {
 		t.Error(got, j.Health())
 	}
 	j.Close()
-	j.Draft(part(4, 0, 7, 1))
+	j.Draft(part(4, 7, 1))
 	if h := j.Health(); h.Lost != 0 {
 		t.Errorf("%+v", h)
 	}
@@ -392,13 +424,13 @@ func TestDraftDamaged(t *testing.T) {
 	t.Parallel()
 	opts := options(t)
 	a, b := open(t, opts), open(t, opts)
-	a.Draft(part(1, 0, 3, 1))
+	a.Draft(part(1, 3, 1))
 	flush(t, a)
 	abandon(t, a)
 	if err := execute(opts.Path, "UPDATE drafts SET detail = x'ff'"); err != nil {
 		t.Fatal(err)
 	}
-	b.AddRecords(part(1, 0, 1, 1))
+	b.AddRecords(part(1, 1, 1))
 	flush(t, b)
 	adoptAll(t, b, adoptAfter)
 	if got := attempts(t, b); got != "1:4" {
@@ -476,7 +508,7 @@ func TestDraftMigrate(t *testing.T) {
 	write(1)
 	j := open(t, opts)
 	write(2)
-	j.Draft(part(1, 0, 2, 1))
+	j.Draft(part(1, 2, 1))
 	flush(t, j)
 	abandon(t, j)
 	j = open(t, opts)
@@ -498,7 +530,7 @@ func draftForEver() {
 	for hour := 0; ; hour++ {
 		const drafts = 3
 		for n := 1; n <= drafts+1; n++ {
-			records := part(hour, 0, 1500, uint64(n))
+			records := part(hour, 1500, uint64(n))
 			if n <= drafts {
 				j.Draft(records)
 			} else {

@@ -91,7 +91,7 @@ func TestOpenRefused(t *testing.T) {
 			make: func(path string) error {
 				return execute(path, fmt.Sprintf("CREATE TABLE t (a); PRAGMA application_id=%d; PRAGMA user_version=99", applicationID))
 			},
-			want: "journal DIR/journal.db: written by a newer op25b: its schema is 99, and this one knows 2: set journal.path to another file, or: mv DIR/journal.db DIR/journal.db.old", is: ErrNewer,
+			want: "journal DIR/journal.db: written by a newer op25b: its schema is 99, and this one knows 3: set journal.path to another file, or: mv DIR/journal.db DIR/journal.db.old", is: ErrNewer,
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
