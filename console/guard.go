@@ -94,10 +94,10 @@ func (s *Server) admitPeer(r *http.Request) error {
 	}
 	uid := -1
 	if p != nil {
-		uid = p.uid
+		uid = p.UID
 	}
 	return &control.Error{Code: http.StatusForbidden, Message: fmt.Sprintf("uid %d may not use this console", uid),
-		Fix: "Come as root or as the gateway's own user, or give the socket to a group of yours, with: chgrp GROUP " + s.listener.path}
+		Fix: "Come as root or as the gateway's own user, or give the socket to a group of yours, with: chgrp GROUP " + s.listener.socket.Path()}
 }
 
 // loggedIn reports whether the request has a session whose token still counts.

@@ -101,7 +101,7 @@ func (s *Server) handle(w http.ResponseWriter, r *http.Request) {
 		zap.NamedError("answer", err), zap.NamedError("unsent", unsent),
 	}
 	if p := peerFrom(r.Context()); p != nil {
-		fields = append(fields, zap.Int("uid", p.uid))
+		fields = append(fields, zap.Int("uid", p.UID))
 	}
 	s.log.Info("console request", fields...)
 }

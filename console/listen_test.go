@@ -71,7 +71,7 @@ func TestSocket(t *testing.T) {
 	}
 	first := listen()
 	info, err := os.Lstat(path)
-	if err != nil || info.Mode() != fs.ModeSocket|rights {
+	if err != nil || info.Mode() != fs.ModeSocket|0o660 {
 		t.Fatalf("it is %v, %v", info, err)
 	}
 	second := listen()
@@ -104,12 +104,6 @@ func TestPeers(t *testing.T) {
 	b.has(got, http.StatusForbidden, "uid -1 may not use this console", "chgrp GROUP")
 	if strings.Contains(got.body, "<nav") || strings.Contains(got.body, "v1.4.0") {
 		t.Error("a stranger learns something")
-	}
-	p := &peer{uid: 1000, gid: 100, groups: []uint32{4, 27}}
-	for gid, in := range map[int]bool{100: true, 4: true, 27: true, 5: false, 1000: false} {
-		if p.in(gid) != in {
-			t.Errorf("in group %d: %v", gid, !in)
-		}
 	}
 }
 

@@ -3,9 +3,12 @@
 package control
 
 import (
+	"fmt"
 	"net"
 	"sync"
 	"sync/atomic"
+
+	"op25b/door"
 )
 
 const (
@@ -20,7 +23,7 @@ const (
 // buffer and a timer for just those of whom there are too many, and waiting in
 // the kernel's backlog tells a client nothing until it gives up.
 type acceptor struct {
-	*socket
+	*door.Socket
 
 	trusts func(*Peer) bool
 	open   atomic.Int32
@@ -41,7 +44,7 @@ func (a *acceptor) Accept() (net.Conn, error) {
 		if err != nil {
 			return nil, err
 		}
-		peer, err := peerOf(c)
+		peer, err := door.PeerOf(c)
 		if err != nil || !a.room(&peer) {
 			_ = c.Close()
 			continue
@@ -56,6 +59,14 @@ func (a *acceptor) Accept() (net.Conn, error) {
 func (a *acceptor) room(peer *Peer) bool {
 	open := a.open.Load()
 	return open < mostConns-reserved || open < mostConns && a.trusts(peer)
+}
+
+// Close removes the socket's file, unless it is another's by now, and stops listening.
+func (a *acceptor) Close() error {
+	if err := a.Socket.Close(); err != nil {
+		return fmt.Errorf("close the control socket: %w", err)
+	}
+	return nil
 }
 
 // Close ends the connection and makes room.

@@ -15,6 +15,7 @@ import (
 
 	"go.uber.org/zap"
 
+	"op25b/door"
 	"op25b/report"
 )
 
@@ -43,7 +44,7 @@ func FuzzRequest(f *testing.F) {
 		}
 		reloaded, explained, lent, yielded := false, false, false, false
 		told := "" // the path of what tells about subscribers
-		s := &Server{log: zap.NewNop(), socket: &socket{path: "/s"}, gateway: &fake{
+		s := &Server{log: zap.NewNop(), socket: &door.Socket{}, gateway: &fake{
 			reload: func(context.Context, ReloadOptions) (ReloadResult, error) {
 				reloaded = true
 				return ReloadResult{}, nil

@@ -71,9 +71,9 @@ func (s *Server) ask(out *stream, r *http.Request, peer *Peer) (answer any, err 
 		out.w.Header().Set("Allow", route.method)
 		return nil, &Error{Code: http.StatusMethodNotAllowed, Message: fmt.Sprintf("%s takes %s only", r.URL.Path, route.method)}
 	}
-	if route.changes() && !s.mayChange(peer) {
+	if route.changes() && !s.socket.Trusts(peer) {
 		return nil, &Error{Code: http.StatusForbidden, Message: fmt.Sprintf("uid %d may read this gateway's status and no more", peer.UID),
-			Fix: "ask as root or as the gateway's own user, or give the socket to a group of yours, with: chgrp GROUP " + s.socket.path}
+			Fix: "ask as root or as the gateway's own user, or give the socket to a group of yours, with: chgrp GROUP " + s.socket.Path()}
 	}
 	body, err := io.ReadAll(http.MaxBytesReader(out.w, r.Body, mostBody))
 	if err != nil {

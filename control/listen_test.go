@@ -165,36 +165,6 @@ func TestPublishLooksAgain(t *testing.T) {
 	}
 }
 
-// The umask is the process's, so nothing else may run beside this test.
-func TestRights(t *testing.T) {
-	for _, umask := range []int{0, 0o022, 0o077, 0o777} {
-		path := socketPath(t)
-		was := unix.Umask(umask)
-		l, err := (&net.ListenConfig{Control: narrow}).Listen(t.Context(), "unix", path)
-		if err != nil {
-			unix.Umask(was)
-			t.Fatal(err)
-		}
-		file, err := os.Lstat(path)
-		l.Close()
-		s, listening := Listen(quiet(path))
-		unix.Umask(was)
-		if err != nil || file.Mode().Perm()&^rights != 0 {
-			t.Errorf("umask %#o: created with %v, %v", umask, file.Mode(), err)
-		}
-		if listening != nil {
-			t.Fatal(listening)
-		}
-		if err := s.Publish(); err != nil {
-			t.Fatal(err)
-		}
-		if file, err := os.Lstat(path); err != nil || file.Mode() != fs.ModeSocket|rights {
-			t.Errorf("umask %#o: published with %v, %v", umask, file.Mode(), err)
-		}
-		s.Close()
-	}
-}
-
 func TestCloseRemovesOnlyItsOwn(t *testing.T) {
 	t.Parallel()
 	t.Run("its own", func(t *testing.T) {
@@ -246,17 +216,6 @@ func TestCloseRemovesOnlyItsOwn(t *testing.T) {
 				t.Fatal(err)
 			}
 			next.Close()
-		}
-	})
-	t.Run("replaced by a file", func(t *testing.T) {
-		t.Parallel()
-		path := socketPath(t)
-		s := start(t, quiet(path), &fake{})
-		if err := errors.Join(os.Remove(path), os.WriteFile(path, nil, 0o600), s.Close()); err != nil {
-			t.Error(err)
-		}
-		if names := entries(t, path); len(names) != 1 {
-			t.Errorf("there is %v", names)
 		}
 	})
 }

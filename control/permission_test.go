@@ -151,26 +151,6 @@ func asStranger(t *testing.T, path string, id identity) (reading, changing strin
 	return reading, changing
 }
 
-// More supplementary groups than the first guess has room for.
-func TestManyGroups(t *testing.T) {
-	t.Parallel()
-	if os.Getuid() != 0 {
-		t.Skip("NEEDS ROOT: it asks as another user")
-	}
-	groups := make([]int, 1000)
-	for i := range groups {
-		groups[i] = 5000 + i
-	}
-	path := filepath.Join(openDir(t), "s")
-	start(t, quiet(path), &fake{})
-	if err := os.Chown(path, 0, 5999); err != nil {
-		t.Fatal(err)
-	}
-	if reading, changing := asStranger(t, path, identity{65534, 65534, groups}); reading != "ok" || changing != "ok" {
-		t.Errorf("reading: %s\nchanging: %s", reading, changing)
-	}
-}
-
 func TestRoom(t *testing.T) {
 	t.Parallel()
 	a := &acceptor{trusts: func(p *Peer) bool { return p.UID == 0 }}

@@ -7,15 +7,14 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"net"
 	"net/http"
-	"os"
 	"sync"
 	"time"
 
 	"go.uber.org/zap"
 
+	"op25b/door"
 	"op25b/report"
 )
 
@@ -90,7 +89,7 @@ type Options struct {
 // after Listen: a client that connects early waits.
 type Server struct {
 	log      *zap.Logger
-	socket   *socket
+	socket   *door.Socket
 	acceptor *acceptor
 	http     *http.Server
 	gateway  Gateway // set by Serve, before any request
@@ -108,7 +107,7 @@ func Listen(opts Options) (*Server, error) {
 		return nil, err
 	}
 	s := &Server{log: opts.Log, socket: socket}
-	s.acceptor = &acceptor{socket: socket, trusts: s.mayChange}
+	s.acceptor = &acceptor{Socket: socket, trusts: socket.Trusts}
 	ctx, cancel := context.WithCancel(context.Background())
 	s.stop = cancel
 	s.http = &http.Server{
@@ -127,20 +126,17 @@ func Listen(opts Options) (*Server, error) {
 }
 
 // Publish renames the socket into place. From then on clients find it.
-func (s *Server) Publish() error { return s.socket.publish() }
+func (s *Server) Publish() error { return unbound(s.socket.Path(), s.socket.Publish()) }
 
 // Removed reports whether somebody has taken the published socket's file away, so that
 // no client finds it. A file of another in its place is none of ours to touch.
-func (s *Server) Removed() bool {
-	_, err := os.Lstat(s.socket.path)
-	return errors.Is(err, fs.ErrNotExist)
-}
+func (s *Server) Removed() bool { return s.socket.Removed() }
 
 // Serve answers for g until Close, and then returns nil. It is called once.
 func (s *Server) Serve(g Gateway) error {
 	s.gateway = g
 	if err := s.http.Serve(s.acceptor); !errors.Is(err, http.ErrServerClosed) {
-		return fmt.Errorf("serve the control socket %s: %w", s.socket.path, err)
+		return fmt.Errorf("serve the control socket %s: %w", s.socket.Path(), err)
 	}
 	return nil
 }
@@ -158,18 +154,12 @@ func (s *Server) shut() error {
 		s.log.Info("control connections were cut off", zap.NamedError("why", late))
 		_ = s.http.Close()
 	}
-	return s.socket.Close() // Shutdown has, unless Serve was never called
+	return s.acceptor.Close() // Shutdown has, unless Serve was never called
 }
 
-// mayChange reports whether a peer may do more than read the status: change the
-// gateway, or learn who has an address.
-func (s *Server) mayChange(p *Peer) bool {
-	if p.UID == 0 || p.UID == os.Geteuid() {
-		return true
-	}
-	gid, given := s.socket.group()
-	return given && p.in(gid)
-}
+// Peer is the process at the other end of a connection, as the kernel saw it
+// connect or, from a client's side, listen.
+type Peer = door.Peer
 
 // peerKey is the context key of the connection's Peer.
 type peerKey struct{}

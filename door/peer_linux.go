@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-package control
+package door
 
 import (
 	"fmt"
@@ -28,7 +28,8 @@ func (p *Peer) in(gid int) bool {
 	return p.GID == gid || slices.Contains(p.Groups, uint32(gid))
 }
 
-func peerOf(conn *net.UnixConn) (Peer, error) {
+// PeerOf asks the kernel who is at the other end of a connection.
+func PeerOf(conn *net.UnixConn) (Peer, error) {
 	var p Peer
 	raw, err := conn.SyscallConn()
 	if err != nil {

@@ -4,7 +4,6 @@ package console
 
 import (
 	"context"
-	"crypto/rand"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -15,16 +14,12 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
-	"syscall"
 
-	"golang.org/x/sys/unix"
+	"op25b/door"
 )
 
 // mostConns is how many connections are open at once. A browser opens six.
 const mostConns = 64
-
-// rights of the socket: its owner and its group.
-const rights = 0o660
 
 // place is where to listen: a path, or an address.
 type place struct {
@@ -64,7 +59,11 @@ func (p place) hosts() []string {
 
 func (p place) listen() (*listener, error) {
 	if p.path != "" {
-		return bind(p.path)
+		socket, err := bind(p.path)
+		if err != nil {
+			return nil, err
+		}
+		return &listener{Listener: socket, socket: socket, close: socket.Close}, nil
 	}
 	var config net.ListenConfig
 	l, err := config.Listen(context.Background(), "tcp", p.address.String())
@@ -80,10 +79,9 @@ func (p place) listen() (*listener, error) {
 type listener struct {
 	net.Listener
 
-	path  string      // of a unix socket
-	file  fs.FileInfo // that stands for it
-	open  atomic.Int32
-	close func() error
+	socket *door.Socket // nil over TCP
+	open   atomic.Int32
+	close  func() error // once
 }
 
 // conn is a connection and who is at its other end.
@@ -117,14 +115,16 @@ func (l *listener) peer(c net.Conn) (*peer, error) {
 	if !is {
 		return nil, nil //nolint:nilnil // the kernel knows nobody by name over TCP
 	}
-	who, err := peerOf(local)
+	who, err := door.PeerOf(local)
 	if err != nil {
 		return nil, err
 	}
-	gid, given := l.group()
-	who.trusted = who.uid == 0 || who.uid == os.Geteuid() || given && who.in(gid)
-	return &who, nil
+	return &peer{Peer: who, trusted: l.socket.Trusts(&who)}, nil
 }
+
+// Close stops listening. Of a unix socket, it removes the file unless that is another's
+// by now.
+func (l *listener) Close() error { return l.close() }
 
 // Close ends the connection and makes room.
 func (c *conn) Close() error {
@@ -132,83 +132,40 @@ func (c *conn) Close() error {
 	return c.Conn.Close()
 }
 
-// bind makes a socket under a name that nobody knows, and renames it into place, so
-// that its rights are never wider than they should be and a predecessor's is replaced in
-// one step.
-func bind(path string) (*listener, error) {
-	dir := filepath.Dir(path)
-	if err := os.Mkdir(dir, 0o755); err != nil && !errors.Is(err, fs.ErrExist) {
-		return nil, fmt.Errorf("create the console socket's directory: %w: create %s, or choose a path elsewhere", err, filepath.Dir(dir))
-	}
-	if there, err := os.Lstat(path); err == nil && there.Mode().Type() != fs.ModeSocket {
-		return nil, fmt.Errorf("listen for the console: %s is not a socket: remove it, or choose another path", path)
-	}
-	temporary := filepath.Join(dir, "."+rand.Text()[:6])
-	config := net.ListenConfig{Control: narrow}
-	l, err := config.Listen(context.Background(), "unix", temporary)
+// bind makes a socket and puts it in place. A predecessor's is replaced.
+func bind(path string) (*door.Socket, error) {
+	s, err := door.Bind(door.Options{Path: path, Vacant: func() error { return vacant(path) }})
 	if err != nil {
-		return nil, fmt.Errorf("listen for the console: %w: make %s writable for the gateway, or choose a path elsewhere", err, dir)
+		return nil, unbound(path, err)
 	}
-	l.(*net.UnixListener).SetUnlinkOnClose(false) // the name will be another one, and perhaps another's
-	s := &listener{Listener: l, path: path}
-	s.close = sync.OnceValue(s.shut)
-	if err := s.publish(temporary); err != nil {
-		_ = os.Remove(temporary)
-		return nil, errors.Join(fmt.Errorf("put the console's socket in place: %w", err), l.Close())
+	if err := s.Publish(); err != nil {
+		return nil, errors.Join(unbound(path, err), s.Close())
 	}
 	return s, nil
 }
 
-// narrow sets the rights that the file will be created with: Linux takes them from the
-// unbound socket, and the umask belongs to the whole process.
-func narrow(_, _ string, raw syscall.RawConn) error {
-	var failed error
-	err := raw.Control(func(fd uintptr) { failed = unix.Fchmod(int(fd), rights) })
-	return errors.Join(err, failed)
+// vacant returns nil unless something else than a socket is at the path.
+func vacant(path string) error {
+	if there, err := os.Lstat(path); err == nil && there.Mode().Type() != fs.ModeSocket {
+		return fmt.Errorf("listen for the console: %s is not a socket: remove it, or choose another path", path)
+	}
+	return nil
 }
 
-func (l *listener) publish(temporary string) (err error) {
-	if err := os.Chmod(temporary, rights); err != nil { // what the umask has taken from the group
-		return err
+// unbound says what the operator can do where the socket could not be made or put in
+// place.
+func unbound(path string, err error) error {
+	failed, is := errors.AsType[*door.Error](err)
+	if !is {
+		return err // that the path is not vacant
 	}
-	if l.file, err = os.Lstat(temporary); err != nil {
-		return err
+	dir := filepath.Dir(path)
+	switch failed.Step {
+	case door.MakeDirectory:
+		return fmt.Errorf("create the console socket's directory: %w: create %s, or choose a path elsewhere", failed.Err, filepath.Dir(dir))
+	case door.Listen:
+		return fmt.Errorf("listen for the console: %w: make %s writable for the gateway, or choose a path elsewhere", failed.Err, dir)
+	default:
+		return fmt.Errorf("put the console's socket in place: %w", failed.Err)
 	}
-	return os.Rename(temporary, l.path)
-}
-
-// ours returns the socket's file, or nil where there is none or it is a successor's.
-func (l *listener) ours() fs.FileInfo {
-	if l.file == nil {
-		return nil
-	}
-	file, err := os.Lstat(l.path)
-	if err != nil || !os.SameFile(file, l.file) {
-		return nil
-	}
-	return file
-}
-
-// group returns the group that the operator has given the socket to, if any.
-func (l *listener) group() (gid int, given bool) {
-	file := l.ours()
-	if file == nil {
-		return 0, false
-	}
-	stat, ok := file.Sys().(*syscall.Stat_t)
-	if !ok || stat.Gid == 0 {
-		return 0, false
-	}
-	return int(stat.Gid), true
-}
-
-// Close removes the file, unless it is another's by now, and stops listening. It does
-// so once: afterwards another file may have our inode's number.
-func (l *listener) Close() error { return l.close() }
-
-func (l *listener) shut() error {
-	if l.ours() != nil {
-		_ = os.Remove(l.path) // gone is what it should be
-	}
-	return l.Listener.Close()
 }
