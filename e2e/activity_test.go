@@ -6,6 +6,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"net/netip"
 	"path/filepath"
 	"strings"
@@ -83,9 +84,7 @@ func newStreet(t testing.TB, opts lab.ConfigOptions) *street {
     - {name: watched, prefixes: [100.64.0.80/28], assignment: dynamic, mode: monitor}
     - {name: business, prefixes: [100.65.0.0/24, "2001:db8:a:ffff::/64"], assignment: static}`,
 	}
-	for key, value := range opts.Set {
-		set[key] = value
-	}
+	maps.Copy(set, opts.Set)
 	opts.Set = set
 	return &street{n, n.GatewayConfig(opts), lab.IPv4.Addrs()}
 }
