@@ -234,12 +234,20 @@ func TestSelfCheckOfStrangers(t *testing.T) {
 					if got := dial(t, n.Internet, page); got.outcome == connected {
 						t.Errorf("%s: the Internet reaches the page", f)
 					}
+					// What docs/selfcheck.md says against packets that go in circles.
+					mustRun(t, n.Gateway, "ip", fmt.Sprintf("-%d", f), "rule", "add", "iif", lab.LinkUpstream, "to", page.Addr().String(), "unreachable")
+					if got := dial(t, n.Internet, page); got.outcome != unreachable && got.outcome != noNetwork {
+						t.Errorf("%s: from the Internet to what is unreachable: %s", f, got.outcome)
+					}
 					continue
 				}
 				if got, ok := askLine(t, n.Internet, f.Addrs().Internet); !ok || got.State != "unknown" || got.Address != f.Addrs().Internet.String() {
 					t.Errorf("from the Internet, %s: %s%s%s", f, got.complaint, got.headers, got.whole)
 				}
 				wantRefused(t, n.Internet, at(page.Addr(), lab.PortWeb+1))
+			}
+			if got, ok := askLine(t, n.Dynamic, lab.IPv4.Addrs().Dynamic); !ok || got.State != "blocked" {
+				t.Errorf("a subscriber: %s%s%s", got.complaint, got.headers, got.whole)
 			}
 			l.stopConserved(t)
 		})
