@@ -87,6 +87,7 @@ func TestSelfCheck(t *testing.T) {
 }
 
 func testSelfCheck(t *testing.T, capture string) {
+	t.Helper()
 	n := newNetwork(t, lab.Options{})
 	began, begins := time.Now().Add(-time.Hour).UTC().Truncate(time.Second), time.Now().Add(48*time.Hour).UTC().Truncate(time.Second)
 	exemptions, texts := filepath.Join(n.Dir(), "exemptions.yaml"), filepath.Join(n.Dir(), "texts")
