@@ -104,7 +104,7 @@ func insideBundle(file *os.File) (inside []bundled, err error) {
 }
 
 func sayBundle(talk io.Writer, path string, inside []bundled, subscribers bool) error {
-	rest := "subscribers' IP and hardware addresses are masked, names in the log are not; --include-subscribers masks nothing"
+	rest := "subscribers are masked: addresses, prefixes of a part of a pool, hardware addresses, what errors quote; --include-subscribers masks nothing"
 	if subscribers {
 		rest = "SUBSCRIBERS' ADDRESSES ARE IN IT: give it only to those who may know them"
 	}

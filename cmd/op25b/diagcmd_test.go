@@ -45,7 +45,7 @@ func TestDiagCommand(t *testing.T) {
 	}{
 		{nil, "wrote " + path + ", with 1 file, for you alone to read\n" +
 			"  status.json                             14 octets\n" +
-			"subscribers' IP and hardware addresses are masked, names in the log are not; --include-subscribers masks nothing\n"},
+			"subscribers are masked: addresses, prefixes of a part of a pool, hardware addresses, what errors quote; --include-subscribers masks nothing\n"},
 		{[]string{"--include-subscribers"}, "wrote " + path + ", with 2 files, for you alone to read\n" +
 			"  status.json                             14 octets\n" +
 			"  subscribers.txt                          0 octets\n" +
