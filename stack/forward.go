@@ -24,6 +24,7 @@ type worker struct {
 
 	answer answerer
 	limit  *limiter // of refusals; nil: none
+	visits *limiter // of what is for the host side; nil: none of its own
 	count  counters
 	tried  *ring    // attempts, for who counts them
 	failed throttle // log lines about what the kernel refuses
@@ -44,6 +45,9 @@ func newWorker(r *Router, d filter.Direction, lane Lane, opts Options) *worker {
 	}
 	if d == filter.Outbound { // nothing inbound is refused with an answer
 		w.limit = newLimiter(opts.Limits)
+		if r.host != nil {
+			w.visits = newLimiter(Limits{PerSubscriber: hostShare})
+		}
 	}
 	return w
 }
@@ -219,7 +223,7 @@ func (w *worker) reply(answer frame, fate Fate) Fate {
 
 // local hands the packet to the router's own host side.
 func (w *worker) local(f frame) Fate {
-	if w.router.host == nil || f.segmented() {
+	if w.router.host == nil || f.segmented() || !w.visits.allow(f.packet()) {
 		return DroppedByHost
 	}
 	f.complete()

@@ -44,6 +44,8 @@ const (
 	// second: a subscriber who floods it must not slow the others down.
 	hostRate  = 5000
 	hostBurst = 500
+	// hostShare is how much of that one subscriber may have on each queue.
+	hostShare = 300
 )
 
 func newHost(addresses []netip.Addr, ports [filter.NumDirections]Port, log *zap.Logger) (*host, error) {

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 
+	"golang.org/x/time/rate"
 	"gvisor.dev/gvisor/pkg/tcpip/header"
 
 	"op25b/filter"
@@ -79,6 +80,26 @@ func TestHostTakesNoSegments(t *testing.T) {
 		t.Errorf("%d dropped, want 1", got)
 	}
 	silent(t, b.sub)
+}
+
+// One subscriber's flood leaves room for the others.
+func TestHostIsShared(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, nil)
+	b.router.host.limit.SetLimit(rate.Inf) // what all have together is another matter
+	go b.sub.empty()
+	const sent = 4 * hostShare
+	for range sent {
+		b.sub.in <- plain(ft.UDP(dynamic4+":1", router4+":9").Bytes())
+	}
+	dropped := b.fates(sent)[DroppedByHost]
+	if dropped < hostShare {
+		t.Errorf("%d of %d dropped: one subscriber has more than a share", dropped, sent)
+	}
+	b.sub.in <- plain(ft.ICMP(static4, router4).Bytes())
+	if got := b.fates(sent + 1)[DroppedByHost]; got != dropped {
+		t.Error("another one was dropped")
+	}
 }
 
 // A flood to the router must not take a worker's time without end.
