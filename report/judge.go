@@ -135,32 +135,45 @@ const (
 // some of both. A bot that pauses, or is slow, is not taken for two: quiet hours have to
 // be three, and a quarter, and hours that are neither no more than a fifth.
 func (j *Judge) contradiction(hours []census.Record) (Evidence, bool) {
-	var quiet, busy []census.Record
-	between := 0
-	for _, r := range hours {
-		switch n := blockedDestinations(&r); {
+	isQuiet := func(r *census.Record) bool { return r.Blocked() > 0 && blockedDestinations(r) <= quietDestinations }
+	isBusy := func(r *census.Record) bool { return r.Blocked() > 0 && blockedDestinations(r) >= busyDestinations }
+	quiet, busy, all := 0, 0, 0
+	for i := range hours {
+		r := &hours[i]
+		switch {
 		case r.Blocked() == 0:
-		case n <= quietDestinations:
-			quiet = append(quiet, r)
-		case n >= busyDestinations:
-			busy = append(busy, r)
-		default:
-			between++
+			continue
+		case isQuiet(r):
+			quiet++
+		case isBusy(r):
+			busy++
 		}
+		all++
 	}
-	all := len(quiet) + between + len(busy)
-	if len(busy) == 0 || len(quiet) < 3 || len(quiet)*4 < all || between*5 > all {
+	between := all - quiet - busy
+	if busy == 0 || quiet < 3 || quiet*4 < all || between*5 > all {
 		return Evidence{}, false
 	}
-	calm, _ := assess(j.observe(quiet))
-	wild, _ := assess(j.observe(busy))
+	calm, _ := assess(j.observe(those(hours, isQuiet)))
+	wild, _ := assess(j.observe(those(hours, isBusy)))
 	if calm > 0 || wild < 0 || confidence(calm) < claim || confidence(wild) < claim {
 		return Evidence{}, false
 	}
 	return Evidence{
-		Feature: "some_of_both", Value: float64(len(quiet)),
-		Text: fmt.Sprintf("%s like a mail program's, %s like a bot's", several(len(quiet), "quiet hour"), several(len(busy), "busy hour")),
+		Feature: "some_of_both", Value: float64(quiet),
+		Text: fmt.Sprintf("%s like a mail program's, %s like a bot's", several(quiet, "quiet hour"), several(busy, "busy hour")),
 	}, true
+}
+
+// those returns the records that are such.
+func those(hours []census.Record, such func(*census.Record) bool) []census.Record {
+	var some []census.Record
+	for i := range hours {
+		if such(&hours[i]) {
+			some = append(some, hours[i])
+		}
+	}
+	return some
 }
 
 // round keeps two decimals: more would look exact.

@@ -32,7 +32,10 @@ func (j *Judge) observe(hours []census.Record) *habits {
 	if zone == nil {
 		zone = time.UTC
 	}
-	h := &habits{named: map[netip.Prefix]uint64{}, known: j.Known}
+	h := &habits{
+		named: map[netip.Prefix]uint64{}, known: j.Known,
+		hours: make([]census.Record, 0, len(hours)), local: make([]time.Time, 0, len(hours)), destinations: make([]uint64, 0, len(hours)),
+	}
 	days := map[int]bool{}
 	for i := range hours {
 		r := &hours[i]
