@@ -29,7 +29,9 @@ import (
 // second, a browser's requests on the console every two, `op25b top` every second, a
 // tail, and a report of a week every five seconds. It judges nothing.
 //
-// Settings: OP25B_BENCH_ROUNDS (9), OP25B_BENCH_SECONDS of each turn (5).
+// Settings: OP25B_BENCH_ROUNDS (9), OP25B_BENCH_SECONDS of each turn (5), and
+// OP25B_BENCH_WATCHERS, of metrics, console, top, report and tail, separated by commas
+// (all).
 func BenchmarkWatched(b *testing.B) {
 	needTools(b, "iperf3")
 	rounds, seconds := benchSetting(b, "OP25B_BENCH_ROUNDS", 9), benchSetting(b, "OP25B_BENCH_SECONDS", 5)
@@ -119,15 +121,28 @@ func (w *watchers) start() {
 	browser := &http.Client{Transport: &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
 		return (&net.Dialer{}).DialContext(ctx, "unix", w.page)
 	}}}
-	every(time.Second, func() error { w.scrapes.Add(1); return get(ctx, beside, "http://"+scraped+"/metrics") })
-	every(2*time.Second, func() error { w.pages.Add(1); return get(ctx, browser, "http://localhost/") })
-	every(time.Second, func() error { _, err := w.client.Top(ctx, control.TopOptions{Most: 20}); return err })
-	every(5*time.Second, func() error {
-		w.reports.Add(1)
-		_, err := w.client.Report(ctx, control.ReportOptions{})
-		return err
-	})
-	w.looking.Go(func() { _ = w.client.Tail(ctx, control.TailOptions{}, func(control.TailEvent) error { return nil }) })
+	for _, one := range selected(w.b, "OP25B_BENCH_WATCHERS", []watcher{
+		{"metrics", time.Second, func() error { w.scrapes.Add(1); return get(ctx, beside, "http://"+scraped+"/metrics") }},
+		{"console", 2 * time.Second, func() error { w.pages.Add(1); return get(ctx, browser, "http://localhost/") }},
+		{"top", time.Second, func() error { _, err := w.client.Top(ctx, control.TopOptions{Most: 20}); return err }},
+		{"report", 5 * time.Second, func() error {
+			w.reports.Add(1)
+			_, err := w.client.Report(ctx, control.ReportOptions{})
+			return err
+		}},
+		{"tail", time.Hour, func() error {
+			return w.client.Tail(ctx, control.TailOptions{}, func(control.TailEvent) error { return nil })
+		}},
+	}, func(one watcher) string { return one.name }) {
+		every(one.interval, one.look)
+	}
+}
+
+// watcher is one who looks.
+type watcher struct {
+	name     string
+	interval time.Duration
+	look     func() error
 }
 
 func (w *watchers) stop() {
