@@ -32,28 +32,28 @@ func features() []feature {
 	return []feature{
 		{"destinations_per_hour", mostDestinations, []point{
 			{1, -1.7}, {2, -1.3}, {5, 0.5}, {10, 0.5}, {100, 0.5}, {1000, 0.5},
-		}, true, sayCount("%.0f different destinations in one hour", "never more than one destination in an hour")},
+		}, true, sayCount("up to %.0f different destinations in an hour", "never more than one destination in an hour")},
 		{"usual_destinations", usualDestinations, []point{
 			{1, -2.3}, {3, -1.4}, {10, 1.4}, {100, 1.4},
-		}, true, sayCount("%.0f different destinations in most hours", "one destination in most hours")},
+		}, true, sayCount("%.0f different destinations in a typical hour", "one destination in a typical hour")},
 		{"attempts_per_destination", perDestination, []point{
 			{1, 3.3}, {2, -2.3}, {5, -2.3}, {20, -2.3},
-		}, true, say("a destination is tried %.1f times an hour")},
+		}, true, say("each destination is tried %.1f times in an hour, on average")},
 		{"new_destinations", newShare, []point{
 			{0.1, -1.4}, {0.3, -0.8}, {0.6, 1.5},
-		}, false, sayShare("%.0f%% of the destinations of an hour are new")},
+		}, false, sayShare("%.0f%% of an hour's destinations were not tried before")},
 		{"known_providers", knownShare, []point{
 			{0.7, 0.9}, {1, -0.8},
 		}, false, sayShare("%.0f%% of the named attempts go to known mail providers")},
 		{"hours_per_day", hoursPerDay, []point{
 			{1, -1.0}, {4, -0.6}, {8, 0.3}, {24, 0.3},
-		}, false, sayCount("attempts in %.1f hours of a day", "attempts in one hour of a day")},
+		}, false, sayCount("active in %.1f hours of a day", "active in one hour of a day")},
 		{"working_hours", workShare, []point{
 			{0.35, 0.3}, {0.6, -0.3}, {0.9, -0.9},
 		}, false, sayShare("%.0f%% of the attempts are in working hours")},
 		{"minutes_per_hour", minutesPerHour, []point{
 			{1, -2.5}, {3, -2.5}, {10, -2.1}, {30, 2.4}, {60, 3.8},
-		}, true, sayCount("attempts in %.0f minutes of an hour", "attempts in one minute of an hour")},
+		}, true, sayCount("active in %.0f minutes of a typical hour", "active in one minute of a typical hour")},
 	}
 }
 

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"op25b/census"
+	"op25b/config"
 	"op25b/control"
 	"op25b/report"
 )
@@ -123,7 +124,7 @@ func (g *gateway) Report(ctx context.Context, opts control.ReportOptions) (repor
 	in := report.Input{
 		From: opts.From.Local(), To: opts.To.Local(), Made: time.Now(), Judge: g.judge(rules),
 		Records: g.records(ctx, opts.From, opts.To),
-		Notes:   g.notes(opts.From, shed),
+		Notes:   g.notes(rules.cfg, opts.From, shed),
 		Holder:  func(subscriber netip.Prefix) string { return g.history.holder(ctx, subscriber, opts.To) },
 	}
 	now := g.clock.Now()
@@ -155,8 +156,11 @@ func (g *gateway) records(ctx context.Context, from, to time.Time) func(yield fu
 }
 
 // notes are what limits the truth of a report.
-func (g *gateway) notes(from time.Time, shed uint64) []string {
+func (g *gateway) notes(cfg *config.Config, from time.Time, shed uint64) []string {
 	var notes []string
+	if cfg.Forwarding.ReturnPath == config.ReturnPathKernel {
+		notes = append(notes, "What comes back from the internet does not pass here (forwarding.return_path: kernel): triangular spam cannot be seen.")
+	}
 	if g.history.journal == nil {
 		notes = append(notes, "There is no journal (journal.path): this is the present hour alone.")
 	} else if health := g.history.journal.Health(); health.Err != nil {
