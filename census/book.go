@@ -126,11 +126,16 @@ func (b *Book) Add(a Attempt) {
 	b.begin(&a, hash, s.hash, unknown)
 }
 
-// subscriber returns whose attempt it is, or nil if there is no room.
+// subscriber returns whose attempt it is, or nil if there is no room. Those who use a
+// relay, as they should, leave half of it to the others.
 func (b *Book) subscriber(a *Attempt) *subscriber {
 	s := b.hour.subscribers[a.Subscriber]
 	if s == nil {
-		s = b.hour.join(a.Subscriber, a.Pool, b.hashPrefix(a.Subscriber), b.options.Subscribers)
+		room := b.options.Subscribers
+		if a.Outcome == Relayed {
+			room = (room + 1) / 2
+		}
+		s = b.hour.join(a.Subscriber, a.Pool, b.hashPrefix(a.Subscriber), room)
 	}
 	if s != nil && s.calls == nil {
 		s.calls = b.memories.of(a.Subscriber)

@@ -20,7 +20,9 @@ type Config struct {
 	// Leases tell who had an address. Empty: nobody does.
 	Leases  []LeaseSource `mapstructure:"leases"`
 	Journal Journal       `mapstructure:"journal"`
-	Texts   Texts         `mapstructure:"texts"`
+	// Attempts are counted by subscriber and hour.
+	Attempts Attempts `mapstructure:"attempts"`
+	Texts    Texts    `mapstructure:"texts"`
 	// SelfCheck is for subscribers, Console for operators.
 	SelfCheck SelfCheck `mapstructure:"self_check"`
 	Control   Control   `mapstructure:"control"`
@@ -161,6 +163,14 @@ type Journal struct {
 	Destinations JournalDestinations `mapstructure:"destinations"`
 }
 
+// Attempts says how attempts to reach a blocked port are counted.
+type Attempts struct {
+	// Subscribers is how many are counted one by one in an hour, 1,024 to 1,000,000. Each
+	// takes some 700 octets of memory, also one that somebody has made up. Zero is
+	// refused.
+	Subscribers int `mapstructure:"subscribers"`
+}
+
 // Texts are what is said to customers.
 type Texts struct {
 	// Directory is the path of a directory with the operator's own templates,
@@ -242,7 +252,8 @@ func Default() Config {
 			Established:       EstablishedKeep,
 			InboundSourcePort: InboundSourcePortAllow,
 		},
-		Journal: Journal{Retention: Days(90), Destinations: JournalDestinationsFull},
+		Journal:  Journal{Retention: Days(90), Destinations: JournalDestinationsFull},
+		Attempts: Attempts{Subscribers: 4096},
 		Texts: Texts{Notice: "Direct mail to port 25 is refused on this line, to stop spam. " +
 			"Use port 587 (STARTTLS) or 465 (TLS) of your mail provider, with your user name and password"},
 		Console: Console{Access: AccessRead},

@@ -46,6 +46,7 @@ func TestDefault(t *testing.T) {
 		"journal.path":                      "",
 		"journal.retention":                 "90d",
 		"journal.destinations":              "full",
+		"attempts.subscribers":              "4096",
 		"texts.directory":                   "",
 		"texts.notice":                      Default().Texts.Notice,
 		"self_check.listen":                 "[]",

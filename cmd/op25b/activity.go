@@ -169,6 +169,9 @@ func (g *gateway) notes(cfg *config.Config, from time.Time, shed uint64) []strin
 	if lost := g.attemptsLost(); lost > 0 {
 		notes = append(notes, fmt.Sprintf("%d packets since %s were too many to be counted: the figures are too low.", lost, since(g.started)))
 	}
+	if n := g.tried.book.Health().Overflowed; n > 0 {
+		notes = append(notes, fmt.Sprintf("%d attempts since %s are missing: there were more subscribers in an hour than attempts.subscribers has places.", n, since(g.started)))
+	}
 	if shed > 0 {
 		notes = append(notes, fmt.Sprintf("The kernel has dropped %d packets of floods since %s; they are in no figure.", shed, since(g.started)))
 	}

@@ -35,7 +35,7 @@ type counting struct {
 // startCounting counts what the gateway's routers see until it is ended.
 func startCounting(g *gateway) *counting {
 	ctx, stop := context.WithCancel(context.Background())
-	c := &counting{stop: stop, book: census.NewBook(census.Options{OnHour: g.history.keep})}
+	c := &counting{stop: stop, book: census.NewBook(census.Options{Subscribers: g.rules.cfg.Attempts.Subscribers, OnHour: g.history.keep})}
 	c.over.Go(func() {
 		tick := time.NewTicker(takeEvery)
 		defer tick.Stop()
