@@ -13,8 +13,8 @@ const (
 	// mostCalls of one subscriber are remembered: 24 KiB of them.
 	mostCalls = 1024
 	// mostStrangers are remembered of all subscribers together for whom there was no
-	// room: 1.5 MiB.
-	mostStrangers = 1 << 16
+	// room: 384 KiB.
+	mostStrangers = 1 << 14
 	// remembered is how long a peer that was called may answer. A session is
 	// remembered for as long as it goes on.
 	remembered = int64(2 * time.Hour)
