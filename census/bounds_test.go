@@ -125,7 +125,7 @@ func TestScanner(t *testing.T) { //nolint:paralleltest // it measures the heap
 // others in Health and in who is tried.
 func TestOverflow(t *testing.T) {
 	t.Parallel()
-	const room = mostStrangers / 3
+	const room = mostStrangers * 3 / 10
 	b, handed := newBook(Options{Subscribers: room})
 	for range 2 {
 		for i := range 3 * room {
