@@ -45,7 +45,7 @@ func TestMemory(t *testing.T) { //nolint:paralleltest // it measures the heap
 	}{
 		{"one destination", n / 4, 1, 800},
 		{"four destinations", n / 4, 4, 1300},
-		{"thirty destinations", n / 50, 30, 8500},
+		{"thirty destinations", n / 50, 30, 10_000},
 		{"hundreds of destinations", n / 500, 1000, 90 << 10},
 		// All do their worst: the bounds on all together hold, 200,000 take 1 GiB.
 		{"everybody scans", max(n/50, 2000), 300, 5500},

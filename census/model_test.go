@@ -230,21 +230,30 @@ func play(script []byte, set bool, to ...listener) {
 
 // compare plays a script to books and the model. One has room for everything, and has to
 // say exactly what the model says. The other has next to none, and may only say less.
+//
+// Once in some thousand books so many peers share a place in a subscriber's memory, by
+// the book's own hash, that calls are forgotten and a reply is not held against anyone,
+// as AddReply says. So a difference counts if three books have it.
 func compare(t *testing.T, script []byte, set bool) {
 	t.Helper()
-	const fold = 60 * time.Second
-	roomy, got := newBook(Options{Fold: fold})
-	tight, less := newBook(Options{Fold: fold, Exact: 3, Subscribers: 4})
-	m := newModel(fold)
-	play(script, set, roomy, tight, m)
-	roomy.Close()
-	tight.Close()
-	exactly(t, roomy, got, m, set)
-	atMost(t, tight, less, m)
+	const fold, books = 60 * time.Second, 3
+	for book := range books {
+		roomy, got := newBook(Options{Fold: fold})
+		tight, less := newBook(Options{Fold: fold, Exact: 3, Subscribers: 4})
+		m := newModel(fold)
+		play(script, set, roomy, tight, m)
+		roomy.Close()
+		tight.Close()
+		if d := difference(m, got, set); d == "" || book == books-1 {
+			exactly(t, roomy, got, m, d)
+			atMost(t, tight, less, m)
+			return
+		}
+	}
 }
 
-func exactly(t *testing.T, b *Book, got *handed, m *model, set bool) {
-	t.Helper()
+// difference is what a book has told, beside what the model says.
+func difference(m *model, got *handed, set bool) string {
 	options := gocmp.Options{equal()}
 	if set { // sessions of before are remembered by the hours that went by
 		options = append(options, cmpopts.IgnoreFields(Record{}, "Unsolicited"),
@@ -253,7 +262,12 @@ func exactly(t *testing.T, b *Book, got *handed, m *model, set bool) {
 				return !slices.ContainsFunc(r, func(r Record) bool { return r.Packets > 0 })
 			}))
 	}
-	if d := gocmp.Diff(m.all(), got.records, options); d != "" {
+	return gocmp.Diff(m.all(), got.records, options)
+}
+
+func exactly(t *testing.T, b *Book, got *handed, m *model, d string) {
+	t.Helper()
+	if d != "" {
 		t.Fatalf("the model (-) and the book (+):\n%s", d)
 	}
 	h := b.Health()
