@@ -75,6 +75,9 @@ func runGateway(ctx context.Context, path string, rules *rulebook, takeover bool
 	quiet := answer(g, rules.cfg.Control.Socket, takeover)
 	shut := g.open()
 	g.logReady()
+	if err := giveBack(); err != nil {
+		log.Debug("pages that only the start needed stay in memory", zap.Error(err))
+	}
 	storeQueues(log, g.data.ports[:]...)
 	notify(log, daemon.SdNotifyReady)
 	err = g.serve(ctx, signals)
