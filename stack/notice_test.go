@@ -161,6 +161,19 @@ func TestNoNotice(t *testing.T) {
 	}
 }
 
+// With a text, still only those are told whose pool asks for it.
+func TestNoticeOfPools(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, func(o *Options, _ *filter.Spec) { o.Notice = noticeText })
+	b.sub.in <- plain(ft.TCP(dynamic4+":40000", server4+":25").Bytes())
+	if got := b.fates(1)[AnsweredReset]; got != 1 {
+		t.Errorf("%d reset, want 1", got)
+	}
+	if got := b.router.Notice(); got != (NoticeStats{}) {
+		t.Errorf("%+v, want nothing", got)
+	}
+}
+
 // TestNoticeTalks has clients of all kinds.
 func TestNoticeTalks(t *testing.T) {
 	t.Parallel()
