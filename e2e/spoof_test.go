@@ -31,7 +31,8 @@ func TestManySources(t *testing.T) {
 	g := newLineage(t, n, n.GatewayConfig(lab.ConfigOptions{}))
 	s := newSpoofer(t, n)
 	s.send(t, sources/10, rate) // whatever is allocated once
-	before, counts := resident(t, g.pid), g.status(t)
+	counts := g.status(t)       // and the code that is needed to ask
+	before := resident(t, g.pid)
 	stream := sendSequence(t, n, 1000)
 	s.send(t, sources, rate)
 	after := resident(t, g.pid)
