@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"strconv"
 	"time"
+
+	"op25b/human"
 )
 
 // chart is attempts over time, for a drawing that needs no script. It is chartHeight
@@ -70,7 +72,7 @@ func (s *Server) draw(steps []step) chart {
 			X: i*barWidth + barGap/2, Width: barWidth - barGap,
 			BlockedY: units(chartHeight - blocked), BlockedHeight: units(blocked),
 			PassedY: units(chartHeight - blocked - passed), PassedHeight: units(passed),
-			Title: fmt.Sprintf("%s: %s blocked, %s passed", local.Format(layout), grouped(strconv.FormatUint(one.blocked, 10)), grouped(strconv.FormatUint(one.passed, 10))),
+			Title: fmt.Sprintf("%s: %s blocked, %s passed", local.Format(layout), human.Count(one.blocked), human.Count(one.passed)),
 		})
 	}
 	return c

@@ -10,6 +10,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"op25b/census"
+	"op25b/human"
 )
 
 func TestRing(t *testing.T) {
@@ -101,15 +102,15 @@ func TestChart(t *testing.T) {
 func TestWords(t *testing.T) {
 	t.Parallel()
 	for n, want := range map[string]string{"0": "0", "999": "999", "1000": "1,000", "123456": "123,456", "1234567": "1,234,567", "-100": "-100", "-1000": "-1,000"} {
-		if got := grouped(n); got != want {
-			t.Errorf("grouped(%s) = %s, want %s", n, got, want)
+		if got := human.Grouped(n); got != want {
+			t.Errorf("human.Grouped(%s) = %s, want %s", n, got, want)
 		}
 	}
 	for d, want := range map[time.Duration]string{
 		-time.Hour: "0 s", 59 * time.Second: "59 s", 90 * time.Second: "1 min", 150 * time.Minute: "2 h 30 min", 49 * time.Hour: "2 d 1 h",
 	} {
-		if got := span(d); got != want {
-			t.Errorf("span(%v) = %s, want %s", d, got, want)
+		if got := human.Span(d); got != want {
+			t.Errorf("human.Span(%v) = %s, want %s", d, got, want)
 		}
 	}
 	for n, want := range map[int64]string{0: "0 octets", 1023: "1,023 octets", 1024: "1.0 KiB", 19_293_798: "18.4 MiB", 3 << 40: "3.0 TiB", 5 << 50: "5120.0 TiB"} {

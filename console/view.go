@@ -14,6 +14,7 @@ import (
 
 	"op25b/census"
 	"op25b/control"
+	"op25b/human"
 )
 
 // view is what to show: a page, or the part of it that the page's script asks for.
@@ -98,15 +99,15 @@ func (s *Server) parse() (map[string]*template.Template, error) {
 func (s *Server) words() template.FuncMap {
 	return template.FuncMap{
 		"link":     s.link,
-		"num":      func(n any) string { return grouped(fmt.Sprint(n)) },
+		"num":      func(n any) string { return human.Grouped(fmt.Sprint(n)) },
 		"octets":   octets,
 		"clock":    s.clock,
 		"rfc":      func(t time.Time) string { return t.UTC().Format(time.RFC3339) },
 		"input":    func(t time.Time) string { return t.In(s.zone).Format(inputLayout) },
 		"zone":     func() string { return s.now().In(s.zone).Format("MST") },
-		"ago":      func(t time.Time) string { return span(s.now().Sub(t)) },
-		"until":    func(t time.Time) string { return span(t.Sub(s.now())) },
-		"seconds":  func(n float64) string { return span(time.Duration(n * float64(time.Second))) },
+		"ago":      func(t time.Time) string { return human.Span(s.now().Sub(t)) },
+		"until":    func(t time.Time) string { return human.Span(t.Sub(s.now())) },
+		"seconds":  func(n float64) string { return human.Span(time.Duration(n * float64(time.Second))) },
 		"percent":  func(share float64) string { return strconv.Itoa(int(100*share+0.5)) + " %" }, //nolint:mnd // percent, rounded
 		"decimal":  func(n float64) string { return strconv.FormatFloat(n, 'f', -1, 64) },
 		"address":  address,
@@ -141,19 +142,11 @@ func (s *Server) moment(name, text string) (time.Time, error) {
 		Fix: "Write it as in 2027-02-02T10:00, in the gateway's time zone, or leave it empty."}
 }
 
-// grouped puts commas into a whole number.
-func grouped(digits string) string {
-	for i := len(digits) - 3; i > 0 && digits[i-1] != '-'; i -= 3 {
-		digits = digits[:i] + "," + digits[i:]
-	}
-	return digits
-}
-
 // octets writes a size.
 func octets(n int64) string {
 	const step = 1024
 	if n < step {
-		return grouped(strconv.FormatInt(n, 10)) + " octets"
+		return human.Grouped(strconv.FormatInt(n, 10)) + " octets"
 	}
 	size := float64(n) / step
 	for _, unit := range []string{"KiB", "MiB", "GiB"} {
@@ -163,22 +156,6 @@ func octets(n int64) string {
 		size /= step
 	}
 	return strconv.FormatFloat(size, 'f', 1, 64) + " TiB"
-}
-
-// span writes how long something takes, in its two largest units.
-func span(d time.Duration) string {
-	const day = 24 * time.Hour
-	d = max(d, 0)
-	switch {
-	case d < time.Minute:
-		return fmt.Sprintf("%d s", d/time.Second)
-	case d < time.Hour:
-		return fmt.Sprintf("%d min", d/time.Minute)
-	case d < day:
-		return fmt.Sprintf("%d h %d min", d/time.Hour, d%time.Hour/time.Minute)
-	default:
-		return fmt.Sprintf("%d d %d h", d/day, d%day/time.Hour)
-	}
 }
 
 // address returns what to look a subscriber up by: the address, or the first of a prefix.

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"op25b/census"
+	"op25b/human"
 )
 
 // Input is what a report is made of. Functions are called one at a time, by the
@@ -243,12 +244,12 @@ func (b *builder) finish() *Report {
 	r.Findings, r.Triangular, r.Trend = b.findings.done(), b.suspects.done(), b.trend.points
 	if more := b.findings.added - len(r.Findings); more > 0 {
 		r.Notes = append(r.Notes, fmt.Sprintf("%s in the totals and not listed: the list ends at %s.",
-			counted(uint64(more), "further finding is", "further findings are"), thousands(uint64(len(r.Findings)))))
+			human.Counted(uint64(more), "further finding is", "further findings are"), human.Count(uint64(len(r.Findings)))))
 	}
 	if more := b.suspects.added - len(r.Triangular); more > 0 {
 		r.Notes = append(r.Notes, fmt.Sprintf("%s not listed: the list ends at %s.",
-			counted(uint64(more), "further subscriber with unsolicited replies is", "further subscribers with unsolicited replies are"),
-			thousands(uint64(len(r.Triangular)))))
+			human.Counted(uint64(more), "further subscriber with unsolicited replies is", "further subscribers with unsolicited replies are"),
+			human.Count(uint64(len(r.Triangular)))))
 	}
 	if b.in.Holder != nil {
 		for i := range r.Findings {

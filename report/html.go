@@ -9,6 +9,8 @@ import (
 	"html/template"
 	"io"
 	"math"
+
+	"op25b/human"
 )
 
 //go:embed templates
@@ -69,7 +71,7 @@ func (r *Report) WriteHTML(w io.Writer) error {
 
 func (r *Report) functions() template.FuncMap {
 	return template.FuncMap{
-		"n":        thousands,
+		"n":        human.Count,
 		"when":     r.when,
 		"clean":    clean,
 		"address":  address,
@@ -77,7 +79,7 @@ func (r *Report) functions() template.FuncMap {
 		"sure":     sure,
 		"outcomes": outcomes,
 		"tries":    tries,
-		"counted":  counted,
+		"counted":  human.Counted,
 		"dash":     orNothing,
 		"ended":    func(e Exemption) string { return r.ended(&e) },
 		"step":     func(p Point) string { return r.stepLabel(&p) },

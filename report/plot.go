@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"strings"
 	"time"
+
+	"op25b/human"
 )
 
 // plot is a picture of stacked bars over time, in units of an SVG's view box. Its
@@ -114,9 +116,9 @@ func (p *plot) scale() {
 	}
 	top := max(step, (p.largest+step-1)/step*step)
 	p.baseline, p.ceiling, p.room = float64(p.Bottom), float64(top), float64(p.Bottom-plotTop)
-	p.Left = max(len(thousands(top))*letterWidth+labelGap, leastLeft)
+	p.Left = max(len(human.Count(top))*letterWidth+labelGap, leastLeft)
 	for v := uint64(0); v <= top; v += step {
-		p.Horizontal = append(p.Horizontal, tick{units(p.y(v)), thousands(v)})
+		p.Horizontal = append(p.Horizontal, tick{units(p.y(v)), human.Count(v)})
 	}
 }
 
@@ -144,7 +146,7 @@ func said(at *Point, layers []layer) string {
 	var parts []string
 	for _, l := range layers {
 		if n := l.of(at); n > 0 {
-			parts = append(parts, thousands(n)+" "+l.Name)
+			parts = append(parts, human.Count(n)+" "+l.Name)
 		}
 	}
 	if len(parts) == 0 {

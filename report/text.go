@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"op25b/census"
+	"op25b/human"
 )
 
 // TextOptions say what a terminal can show.
@@ -136,7 +137,7 @@ func (c *Counts) attempts() []uint64 {
 func eachThousands(all []uint64) []string {
 	texts := make([]string, len(all))
 	for i, n := range all {
-		texts[i] = thousands(n)
+		texts[i] = human.Count(n)
 	}
 	return texts
 }
@@ -151,7 +152,7 @@ func (r *Report) textPhases(p *page) {
 	for i := range r.Phases {
 		row := &r.Phases[i]
 		t.row(clean(row.Phase), clean(row.Mode), clean(row.State), r.when(row.Start), r.when(row.End),
-			thousands(row.Subscribers), thousands(row.Attempts))
+			human.Count(row.Subscribers), human.Count(row.Attempts))
 	}
 	p.table(&t)
 }
@@ -166,7 +167,7 @@ func (r *Report) textFindings(p *page, most int) {
 	for i := range r.Findings {
 		if i == most {
 			p.line("")
-			p.say("", counted(uint64(len(r.Findings)-i), "more is", "more are")+" in the HTML page, the CSV table findings, and JSON.")
+			p.say("", human.Counted(uint64(len(r.Findings)-i), "more is", "more are")+" in the HTML page, the CSV table findings, and JSON.")
 			break
 		}
 		p.line("")
@@ -179,8 +180,8 @@ func (r *Report) textFinding(p *page, f *Finding) {
 	if f.Holder != "" {
 		p.say("  ", "held by "+clean(f.Holder))
 	}
-	p.say("  ", fmt.Sprintf("%s in %s (%s), %s to %s", counted(tries(f.Attempts), "attempt", "attempts"),
-		counted(f.Hours, "hour", "hours"), outcomes(f.Attempts), r.when(f.First), r.when(f.Last)))
+	p.say("  ", fmt.Sprintf("%s in %s (%s), %s to %s", human.Counted(tries(f.Attempts), "attempt", "attempts"),
+		human.Counted(f.Hours, "hour", "hours"), outcomes(f.Attempts), r.when(f.First), r.when(f.Last)))
 	for _, e := range f.Evidence {
 		for i, line := range wrap(fmt.Sprintf("%+.1f  %s", e.Weight, clean(e.Text)), p.width-len(evidenceIndent)-1, "     ") {
 			if i == 0 {
@@ -198,7 +199,7 @@ func (r *Report) textFinding(p *page, f *Finding) {
 func mostTo(top []census.Destination) string {
 	var said []string
 	for _, d := range top[:min(len(top), shownTop)] {
-		said = append(said, fmt.Sprintf("%s port %d (%s)", address(d.Prefix.String()), d.Port, thousands(d.Attempts)))
+		said = append(said, fmt.Sprintf("%s port %d (%s)", address(d.Prefix.String()), d.Port, human.Count(d.Attempts)))
 	}
 	return strings.Join(said, ", ")
 }
@@ -215,8 +216,8 @@ func (r *Report) textTriangular(p *page) {
 	t.columns = append(t.columns, names("pool", "first", "last", "holder")...)
 	for i := range r.Triangular {
 		s := &r.Triangular[i]
-		t.row(address(clean(s.Subscriber)), clean(s.Kind), thousands(s.Peers), thousands(s.DataPeers), thousands(s.Data),
-			thousands(s.SYNACKs), thousands(s.Resets), clean(s.Pool), r.when(s.First), r.when(s.Last), orNothing(clean(s.Holder)))
+		t.row(address(clean(s.Subscriber)), clean(s.Kind), human.Count(s.Peers), human.Count(s.DataPeers), human.Count(s.Data),
+			human.Count(s.SYNACKs), human.Count(s.Resets), clean(s.Pool), r.when(s.First), r.when(s.Last), orNothing(clean(s.Holder)))
 	}
 	p.table(&t)
 }
@@ -231,7 +232,7 @@ func (r *Report) textExemptions(p *page) {
 	t.columns = append(t.columns, names("ticket", "by", "reason")...)
 	for i := range r.Exemptions {
 		e := &r.Exemptions[i]
-		t.row(clean(e.Prefix), r.when(e.Until), r.ended(e), thousands(e.Used), orNothing(clean(e.Ticket)), orNothing(clean(e.By)), clean(e.Reason))
+		t.row(clean(e.Prefix), r.when(e.Until), r.ended(e), human.Count(e.Used), orNothing(clean(e.Ticket)), orNothing(clean(e.By)), clean(e.Reason))
 	}
 	p.table(&t)
 }
@@ -266,7 +267,7 @@ func (r *Report) textTrend(p *page) {
 	t := table{columns: append(names(r.stepName()), numbers("subscribers", "refused", "monitored", "not in force")...)}
 	for i := range steps {
 		s := &steps[i]
-		t.row(r.stepLabel(s), thousands(s.Subscribers), thousands(s.Refused), thousands(s.Monitored), thousands(s.NotInForce))
+		t.row(r.stepLabel(s), human.Count(s.Subscribers), human.Count(s.Refused), human.Count(s.Monitored), human.Count(s.NotInForce))
 	}
 	lines := t.lines(p.width)
 	room := p.width - cells(lines[len(lines)-1]) - gap

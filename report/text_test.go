@@ -15,6 +15,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"op25b/census"
+	"op25b/human"
 )
 
 // hostile has text of others in every field that may have some.
@@ -71,7 +72,7 @@ func TestNothingIsCut(t *testing.T) {
 			}
 		}
 		for _, f := range r.Findings {
-			if !words[address(f.Subscriber)] || !words[f.Holder] || !words[thousands(tries(f.Attempts))] {
+			if !words[address(f.Subscriber)] || !words[f.Holder] || !words[human.Count(tries(f.Attempts))] {
 				t.Errorf("width %d lacks some of %s", width, f.Subscriber)
 			}
 		}

@@ -4,30 +4,13 @@ package report
 
 import (
 	"fmt"
-	"strconv"
 	"strings"
 	"time"
 	"unicode"
 
 	"op25b/census"
+	"op25b/human"
 )
-
-// thousands writes a number with its thousands apart.
-func thousands(n uint64) string {
-	text := strconv.FormatUint(n, 10)
-	for i := len(text) - 3; i > 0; i -= 3 {
-		text = text[:i] + "," + text[i:]
-	}
-	return text
-}
-
-// counted writes a number before the form of the words that goes with it.
-func counted(n uint64, one, many string) string {
-	if n == 1 {
-		return "1 " + one
-	}
-	return thousands(n) + " " + many
-}
 
 // when writes a time for people, in the report's location.
 func (r *Report) when(t time.Time) string {
@@ -41,10 +24,10 @@ func (r *Report) when(t time.Time) string {
 func (r *Report) stretch() string {
 	length := r.To.Sub(r.From)
 	hours := uint64(length / time.Hour)
-	text := counted(hours, "hour", "hours")
+	text := human.Counted(hours, "hour", "hours")
 	// A day of summer time's begin or end has an hour less or more.
 	if days := (hours + 1) / 24; hours >= 47 && hours-days*24+1 <= 2 {
-		text = thousands(days) + " days"
+		text = human.Count(days) + " days"
 	}
 	if late := r.Made.Sub(r.To); late < 2*time.Hour && late > -2*time.Hour {
 		return "the last " + strings.TrimPrefix(text, "1 ")
@@ -74,7 +57,7 @@ func (r *Report) whoTried() string {
 		phrase{t.Unclear, "is unclear", "are unclear"},
 	)
 	return fmt.Sprintf("In %s %s tried a blocked port: %s.", r.stretch(),
-		counted(t.Subscribers, "subscriber in dynamic pools", "subscribers in dynamic pools"), looks)
+		human.Counted(t.Subscribers, "subscriber in dynamic pools", "subscribers in dynamic pools"), looks)
 }
 
 func (r *Report) whatBecame() string {
@@ -82,7 +65,7 @@ func (r *Report) whatBecame() string {
 	if t.Blocked() == 0 {
 		return ""
 	}
-	return fmt.Sprintf("Of %s %s.", counted(t.Blocked(), "attempt", "attempts"), phrases(
+	return fmt.Sprintf("Of %s %s.", human.Counted(t.Blocked(), "attempt", "attempts"), phrases(
 		phrase{t.Refused, "was refused", "were refused"},
 		phrase{t.Monitored, "went through and would have been refused", "went through and would have been refused"},
 		phrase{t.NotInForce, "went through since no phase takes it in yet", "went through since no phase takes them in yet"},
@@ -149,7 +132,7 @@ func phrases(all ...phrase) string {
 	var said []string
 	for _, p := range all {
 		if p.n > 0 {
-			said = append(said, counted(p.n, p.one, p.many))
+			said = append(said, human.Counted(p.n, p.one, p.many))
 		}
 	}
 	if len(said) > 1 {
@@ -180,7 +163,7 @@ func outcomes(attempts map[string]uint64) string {
 	var said []string
 	for o := range census.NumOutcomes {
 		if n := attempts[o.String()]; n > 0 {
-			said = append(said, thousands(n)+" "+words[o])
+			said = append(said, human.Count(n)+" "+words[o])
 		}
 	}
 	return strings.Join(said, ", ")

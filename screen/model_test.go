@@ -17,6 +17,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"op25b/control"
+	"op25b/human"
 )
 
 var update = flag.Bool("update", false, "write the golden files anew")
@@ -241,9 +242,9 @@ func TestRates(t *testing.T) {
 func TestNumbers(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct{ got, want string }{
-		{count(0), "0"},
-		{count(999), "999"},
-		{count(1234567), "1,234,567"},
+		{human.Count(0), "0"},
+		{human.Count(999), "999"},
+		{human.Count(1234567), "1,234,567"},
 		{bitRate(0, true), "0 bit/s"},
 		{bitRate(999, true), "999 bit/s"},
 		{bitRate(999.96, true), "1.0 kbit/s"},
@@ -256,8 +257,8 @@ func TestNumbers(t *testing.T) {
 		{perSecond(3.14, true), "3.1/s"},
 		{perSecond(12345.6, true), "12,346/s"},
 		{perSecond(1, false), "-"},
-		{span(90 * time.Second), "1 min"},
-		{span(49 * time.Hour), "2 d 1 h"},
+		{human.Span(90 * time.Second), "1 min"},
+		{human.Span(49 * time.Hour), "2 d 1 h"},
 	} {
 		if c.got != c.want {
 			t.Errorf("%q, want %q", c.got, c.want)

@@ -4,18 +4,10 @@ package screen
 
 import (
 	"fmt"
-	"strconv"
 	"time"
-)
 
-// count writes a number with a comma for each thousand.
-func count(n uint64) string {
-	digits := strconv.FormatUint(n, 10)
-	for i := len(digits) - 3; i > 0; i -= 3 {
-		digits = digits[:i] + "," + digits[i:]
-	}
-	return digits
-}
+	"op25b/human"
+)
 
 // perSecond writes how often something happens.
 func perSecond(r float64, known bool) string {
@@ -29,7 +21,7 @@ func perSecond(r float64, known bool) string {
 	case r < 10:
 		return fmt.Sprintf("%.1f/s", r)
 	default:
-		return count(uint64(r+0.5)) + "/s"
+		return human.Count(uint64(r+0.5)) + "/s"
 	}
 }
 
@@ -50,25 +42,10 @@ func bitRate(r float64, known bool) string {
 	return fmt.Sprintf("%.1f Tbit/s", r)
 }
 
-// span writes how long something takes, in the two largest units at most.
-func span(d time.Duration) string {
-	const day = 24 * time.Hour
-	switch {
-	case d < time.Minute:
-		return fmt.Sprintf("%d s", max(d, 0)/time.Second)
-	case d < time.Hour:
-		return fmt.Sprintf("%d min", d/time.Minute)
-	case d < day:
-		return fmt.Sprintf("%d h %d min", d/time.Hour, d%time.Hour/time.Minute)
-	default:
-		return fmt.Sprintf("%d d %d h", d/day, d%day/time.Hour)
-	}
-}
-
-// since is span, or says that the moment is not known.
+// since is human.Span, or says that the moment is not known.
 func since(t, now time.Time) string {
 	if t.IsZero() {
 		return "never"
 	}
-	return span(now.Sub(t))
+	return human.Span(now.Sub(t))
 }

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"op25b/control"
+	"op25b/human"
 )
 
 // pane is one of the tables that share the lower half.
@@ -81,8 +82,8 @@ func subscribers(top *control.Top, zone *time.Location, order int) *table {
 			about = "~"
 		}
 		l := tableLine{cells: []string{
-			s.Subscriber, count(total(s.Attempts)), count(s.Attempts["refused"]), count(s.Attempts["monitored"]),
-			about + count(s.Destinations), clock(s.Last, zone), s.Pool,
+			s.Subscriber, human.Count(total(s.Attempts)), human.Count(s.Attempts["refused"]), human.Count(s.Attempts["monitored"]),
+			about + human.Count(s.Destinations), clock(s.Last, zone), s.Pool,
 		}}
 		t.lines = append(t.lines, l)
 	}
@@ -106,7 +107,7 @@ func destinations(top *control.Top, order int) *table {
 	t.sorted = by.column
 	for _, d := range slices.SortedStableFunc(slices.Values(top.Destinations), by.compare) {
 		t.lines = append(t.lines, tableLine{cells: []string{
-			d.Destination, count(d.Attempts), count(d.Subscribers), strconv.Itoa(int(d.Port)),
+			d.Destination, human.Count(d.Attempts), human.Count(d.Subscribers), strconv.Itoa(int(d.Port)),
 		}})
 	}
 	return t
@@ -163,7 +164,7 @@ func packets(s *control.Status, r *rates, order int) *table {
 		t.lines = append(t.lines, tableLine{cells: []string{
 			name,
 			perSecond(r.packets["outbound"][name], r.known), perSecond(r.packets["inbound"][name], r.known),
-			count(s.Packets["outbound"][name]), count(s.Packets["inbound"][name]),
+			human.Count(s.Packets["outbound"][name]), human.Count(s.Packets["inbound"][name]),
 		}})
 	}
 	return t

@@ -6,6 +6,8 @@ import (
 	"strings"
 
 	"charm.land/lipgloss/v2"
+
+	"op25b/human"
 )
 
 // table is what a pane shows. The first column is text, at the left; the others are
@@ -43,7 +45,7 @@ func (t *table) rows(p *painter, width, height, offset int) []row {
 		rows = append(rows, row{piece{t.layOut(p, l.cells, widths, -1), l.look}})
 	}
 	if hidden > 0 {
-		rows = append(rows, row{dim(count(uint64(hidden)) + " more below")})
+		rows = append(rows, row{dim(human.Count(uint64(hidden)) + " more below")})
 	}
 	return rows
 }

@@ -9,6 +9,7 @@ import (
 	"charm.land/lipgloss/v2"
 
 	"op25b/control"
+	"op25b/human"
 )
 
 // narrow is below how many columns words are shortened.
@@ -31,7 +32,7 @@ func (m *model) head() []row {
 	}
 	rows := []row{m.withClock(left)}
 	if m.failure != nil {
-		rows = append(rows, row{piece{"no answer for " + span(m.failed.Sub(m.now.at)) + ": " + m.failure.Error(), lookBad}})
+		rows = append(rows, row{piece{"no answer for " + human.Span(m.failed.Sub(m.now.at)) + ": " + m.failure.Error(), lookBad}})
 	}
 	for i, p := range s.Problems {
 		if i == 2 && len(s.Problems) > 3 {
@@ -121,10 +122,10 @@ func (m *model) attempts() row {
 		if i > 0 {
 			r = append(r, say("  "))
 		}
-		r = append(r, dim(strings.ReplaceAll(outcome, "_", " ")+" "), say(count(counts[outcome])))
+		r = append(r, dim(strings.ReplaceAll(outcome, "_", " ")+" "), say(human.Count(counts[outcome])))
 	}
 	if lost := max(top.Lost, m.now.status.Attempts.Lost); lost > 0 {
-		r = append(r, piece{"  lost " + count(lost), lookWarn})
+		r = append(r, piece{"  lost " + human.Count(lost), lookWarn})
 	}
 	return r
 }

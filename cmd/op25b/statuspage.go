@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"op25b/control"
+	"op25b/human"
 )
 
 // page is the status as people read it: what matters first, one screen while all
@@ -163,12 +164,12 @@ func (p *page) packets() {
 	p.table(byDirection("packets", s.Packets)...)
 	p.table(byDirection("dropped because of", s.Drops)...)
 	p.table(byDirection("let through in spite of", s.MonitoredReasons)...)
-	p.printf("\n%s to blocked ports refused\n", pluralCount(s.Refused, "packet", "packets"))
+	p.printf("\n%s to blocked ports refused\n", human.Counted(s.Refused, "packet", "packets"))
 	if s.Monitored > 0 {
-		p.printf("%s that would have been, and went through\n", pluralCount(s.Monitored, "more", "more"))
+		p.printf("%s that would have been, and went through\n", human.Counted(s.Monitored, "more", "more"))
 	}
 	if s.Shed > 0 {
-		p.printf("%s of floods dropped by the kernel before that, above forwarding.answers.total\n", pluralCount(s.Shed, "more", "more"))
+		p.printf("%s of floods dropped by the kernel before that, above forwarding.answers.total\n", human.Counted(s.Shed, "more", "more"))
 	}
 	p.attempts()
 }
@@ -179,20 +180,20 @@ func (p *page) attempts() {
 	var words []string
 	for _, outcome := range slices.Sorted(maps.Keys(s.Attempts.Outcomes)) {
 		if n := s.Attempts.Outcomes[outcome]; n > 0 {
-			words = append(words, grouped(n)+" "+strings.ReplaceAll(outcome, "_", " "))
+			words = append(words, human.Count(n)+" "+strings.ReplaceAll(outcome, "_", " "))
 		}
 	}
 	if len(words) > 0 {
 		p.printf("attempts, with retries as one: %s\n", strings.Join(words, ", "))
 	}
 	if lost := s.Attempts.Lost + s.Attempts.Overflowed; lost > 0 {
-		p.printf("%s could not be counted as attempts: there were too many\n", pluralCount(lost, "packet", "packets"))
+		p.printf("%s could not be counted as attempts: there were too many\n", human.Counted(lost, "packet", "packets"))
 	}
 	if n := s.Notice; n.Greeted+n.FellBack > 0 {
-		p.printf("%s told why by a notice, %d now; %s reset, since there were too many\n", pluralCount(n.Greeted, "connection", "connections"), n.Open, grouped(n.FellBack))
+		p.printf("%s told why by a notice, %d now; %s reset, since there were too many\n", human.Counted(n.Greeted, "connection", "connections"), n.Open, human.Count(n.FellBack))
 	}
 	if c := s.SelfCheck; c.Requests+c.Refused > 0 {
-		p.printf("%s to the self-check page; %s refused, since there were too many\n", pluralCount(c.Requests, "request", "requests"), grouped(c.Refused))
+		p.printf("%s to the self-check page; %s refused, since there were too many\n", human.Counted(c.Requests, "request", "requests"), human.Count(c.Refused))
 	}
 }
 
@@ -213,7 +214,7 @@ func byDirection(what string, counts map[string]map[string]uint64) [][]string {
 	rows := [][]string{{what, "outbound", "inbound"}}
 	for _, name := range names {
 		if total[name] > 0 {
-			rows = append(rows, []string{"  " + name, grouped(outbound[name]), grouped(inbound[name])})
+			rows = append(rows, []string{"  " + name, human.Count(outbound[name]), human.Count(inbound[name])})
 		}
 	}
 	return rows
@@ -229,7 +230,7 @@ func (p *page) workers() {
 		if w.Stalled {
 			moved = "STALLED, " + moved
 		}
-		rows = append(rows, []string{fmt.Sprintf("  %s %d", w.Direction, w.Queue), grouped(w.Frames), grouped(w.Octets), moved})
+		rows = append(rows, []string{fmt.Sprintf("  %s %d", w.Direction, w.Queue), human.Count(w.Frames), human.Count(w.Octets), moved})
 	}
 	p.table(rows...)
 }
@@ -239,50 +240,25 @@ func (p *page) trouble() {
 	rows := [][]string{{"errors", "times"}}
 	for _, class := range slices.Sorted(maps.Keys(s.Errors)) {
 		if n := s.Errors[class]; n > 0 {
-			rows = append(rows, []string{"  " + class, grouped(n)})
+			rows = append(rows, []string{"  " + class, human.Count(n)})
 		}
 	}
 	p.table(rows...)
 	if s.Healed > 0 {
-		p.printf("\n%s by others to the kernel's settings put back\n", pluralCount(s.Healed, "change", "changes"))
+		p.printf("\n%s by others to the kernel's settings put back\n", human.Counted(s.Healed, "change", "changes"))
 	}
 	if s.PanicsTotal > 0 {
-		p.printf("\n%s dropped because of a fault of op25b; report the latest:\n", pluralCount(s.PanicsTotal, "packet", "packets"))
+		p.printf("\n%s dropped because of a fault of op25b; report the latest:\n", human.Counted(s.PanicsTotal, "packet", "packets"))
 	}
 	for _, panicked := range s.Panics {
 		p.printf("  %s ago, %s: %s\n    %s\n", p.since(panicked.Time), panicked.Direction, panicked.Reason, panicked.Packet)
 	}
 }
 
-// since says how long ago something was, in the two largest units at most.
+// since says how long ago something was.
 func (p *page) since(t time.Time) string {
-	const day = 24 * time.Hour
-	switch d := p.now.Sub(t); {
-	case t.IsZero(): // a gateway that is only starting
+	if t.IsZero() { // a gateway that is only starting
 		return "an unknown time"
-	case d < time.Minute:
-		return fmt.Sprintf("%d s", max(d, 0)/time.Second)
-	case d < time.Hour:
-		return fmt.Sprintf("%d min", d/time.Minute)
-	case d < day:
-		return fmt.Sprintf("%d h %d min", d/time.Hour, d%time.Hour/time.Minute)
-	default:
-		return fmt.Sprintf("%d d %d h", d/day, d%day/time.Hour)
 	}
-}
-
-// grouped writes a number with a comma for each thousand.
-func grouped(n uint64) string {
-	digits := strconv.FormatUint(n, 10)
-	for i := len(digits) - 3; i > 0; i -= 3 {
-		digits = digits[:i] + "," + digits[i:]
-	}
-	return digits
-}
-
-func pluralCount(n uint64, one, many string) string {
-	if n == 1 {
-		return "1 " + one
-	}
-	return grouped(n) + " " + many
+	return human.Span(p.now.Sub(t))
 }
