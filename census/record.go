@@ -119,6 +119,18 @@ type Destination struct {
 	Last     time.Time    `json:"last"`
 }
 
+// Add adds what another record says of the same destination.
+func (d *Destination) Add(other Destination) {
+	d.Attempts += other.Attempts
+	d.Packets += other.Packets
+	if other.First.Before(d.First) {
+		d.First = other.First
+	}
+	if other.Last.After(d.Last) {
+		d.Last, d.Outcome = other.Last, other.Outcome
+	}
+}
+
 // Unsolicited is what came from mail servers that the subscriber had not called.
 type Unsolicited struct {
 	SYNACKs uint64 `json:"syn_acks"`

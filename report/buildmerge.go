@@ -61,14 +61,7 @@ func addDestination(into *census.Record, d census.Destination) bool {
 		if known.Prefix != d.Prefix || known.Port != d.Port {
 			continue
 		}
-		known.Attempts += d.Attempts
-		known.Packets += d.Packets
-		if d.First.Before(known.First) {
-			known.First = d.First
-		}
-		if d.Last.After(known.Last) {
-			known.Last, known.Outcome = d.Last, d.Outcome
-		}
+		known.Add(d)
 		return true
 	}
 	into.Top = append(into.Top, d)

@@ -76,24 +76,12 @@ func joinTop(lists ...[]census.Destination) []census.Destination {
 			all = append(all, d)
 			continue
 		}
-		all[i] = joinDestination(all[i], d)
+		all[i].Add(d)
 	}
 	slices.SortStableFunc(all, func(a, b census.Destination) int {
 		return cmp.Or(cmp.Compare(b.Attempts, a.Attempts), a.Prefix.Addr().Compare(b.Prefix.Addr()))
 	})
 	return all[:min(len(all), census.MostTop):min(len(all), census.MostTop)]
-}
-
-func joinDestination(a, b census.Destination) census.Destination {
-	a.Attempts += b.Attempts
-	a.Packets += b.Packets
-	if b.First.Before(a.First) {
-		a.First = b.First
-	}
-	if b.Last.After(a.Last) {
-		a.Last, a.Outcome = b.Last, b.Outcome
-	}
-	return a
 }
 
 // summarize fills what a finding says besides the judgment.

@@ -95,14 +95,19 @@ func (h *host) receive(d filter.Direction, pkt []byte) bool {
 	if !h.limit.Allow() {
 		return false
 	}
+	inject(h.nics[d], pkt)
+	return true
+}
+
+// inject gives a NIC a copy of a packet, as if it had come in there.
+func inject(nic *channel.Endpoint, pkt []byte) {
 	proto := header.IPv6ProtocolNumber
 	if header.IPVersion(pkt) == header.IPv4Version {
 		proto = header.IPv4ProtocolNumber
 	}
 	buf := netstack.NewPacketBuffer(netstack.PacketBufferOptions{Payload: buffer.MakeWithData(pkt)})
 	defer buf.DecRef()
-	h.nics[d].InjectInbound(proto, buf)
-	return true
+	nic.InjectInbound(proto, buf)
 }
 
 // run writes the host side's answers to the ports until ctx ends, and then

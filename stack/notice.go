@@ -15,7 +15,6 @@ import (
 
 	"go.uber.org/zap"
 	"golang.org/x/time/rate"
-	"gvisor.dev/gvisor/pkg/buffer"
 	"gvisor.dev/gvisor/pkg/tcpip"
 	"gvisor.dev/gvisor/pkg/tcpip/adapters/gonet"
 	"gvisor.dev/gvisor/pkg/tcpip/header"
@@ -217,13 +216,7 @@ func (n *notice) sweep(now time.Time) {
 
 func (n *notice) inject(f frame) {
 	f.complete()
-	pkt := netstack.NewPacketBuffer(netstack.PacketBufferOptions{Payload: buffer.MakeWithData(f.packet())})
-	defer pkt.DecRef()
-	proto := header.IPv6ProtocolNumber
-	if header.IPVersion(f.packet()) == header.IPv4Version {
-		proto = header.IPv4ProtocolNumber
-	}
-	n.nic.InjectInbound(proto, pkt)
+	inject(n.nic, f.packet())
 }
 
 // accept finishes the handshake. Netstack calls it on a goroutine of its own.

@@ -108,7 +108,7 @@ func (g *gateway) Subscriber(ctx context.Context, opts control.SubscriberOptions
 func (g *gateway) judge(rules *rulebook) *report.Judge {
 	return &report.Judge{Location: time.Local, Known: func(p netip.Prefix) bool {
 		for _, d := range rules.cfg.Policy.Destinations {
-			if slices.ContainsFunc(d.Prefixes, func(group netip.Prefix) bool { return group.Overlaps(p) && group.Bits() <= p.Bits() }) {
+			if holds(d.Prefixes, p) {
 				return true
 			}
 		}
@@ -119,12 +119,12 @@ func (g *gateway) judge(rules *rulebook) *report.Judge {
 // Report makes a report of what the journal has, and of the hour that goes on.
 func (g *gateway) Report(ctx context.Context, opts control.ReportOptions) (report.Report, error) {
 	g.mu.Lock()
-	rules, shed := g.rules, g.counted().shed
+	rules, counted := g.rules, g.counted()
 	g.mu.Unlock()
 	in := report.Input{
 		From: opts.From.Local(), To: opts.To.Local(), Made: time.Now(), Judge: g.judge(rules),
 		Records: g.records(ctx, opts.From, opts.To),
-		Notes:   g.notes(rules.cfg, opts.From, shed),
+		Notes:   g.notes(rules.cfg, opts.From, &counted),
 		Holder:  func(subscriber netip.Prefix) string { return g.history.holder(ctx, subscriber, opts.To) },
 	}
 	now := g.clock.Now()
@@ -156,7 +156,7 @@ func (g *gateway) records(ctx context.Context, from, to time.Time) func(yield fu
 }
 
 // notes are what limits the truth of a report.
-func (g *gateway) notes(cfg *config.Config, from time.Time, shed uint64) []string {
+func (g *gateway) notes(cfg *config.Config, from time.Time, counted *tally) []string {
 	var notes []string
 	if cfg.Forwarding.ReturnPath == config.ReturnPathKernel {
 		notes = append(notes, "What comes back from the internet does not pass here (forwarding.return_path: kernel): triangular spam cannot be seen.")
@@ -166,14 +166,14 @@ func (g *gateway) notes(cfg *config.Config, from time.Time, shed uint64) []strin
 	} else if health := g.history.journal.Health(); health.Err != nil {
 		notes = append(notes, fmt.Sprintf("The journal cannot be written at the moment: %v.", health.Err))
 	}
-	if lost := g.attemptsLost(); lost > 0 {
+	if lost := counted.attemptsLost; lost > 0 {
 		notes = append(notes, fmt.Sprintf("%d packets since %s were too many to be counted: the figures are too low.", lost, since(g.started)))
 	}
 	if n := g.tried.book.Health().Overflowed; n > 0 {
 		notes = append(notes, fmt.Sprintf("%d attempts since %s are missing: there were more subscribers in an hour than attempts.subscribers has places.", n, since(g.started)))
 	}
-	if shed > 0 {
-		notes = append(notes, fmt.Sprintf("The kernel has dropped %d packets of floods since %s; they are in no figure.", shed, since(g.started)))
+	if counted.shed > 0 {
+		notes = append(notes, fmt.Sprintf("The kernel has dropped %d packets of floods since %s; they are in no figure.", counted.shed, since(g.started)))
 	}
 	if g.started.After(from) && g.history.journal == nil {
 		notes = append(notes, "Nothing from before "+since(g.started)+" is known.")
@@ -196,11 +196,17 @@ func (g *gateway) Calendar(context.Context) (control.Calendar, error) {
 	return c, nil
 }
 
-// attemptsLost is how many packets nobody could look at in time.
+// attemptsLost is how many packets nobody could look at in time. It is asked for every
+// second, and leaves out what else is counted: that asks netfilter.
 func (g *gateway) attemptsLost() uint64 {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	return g.counted().attemptsLost
+	lost := g.past.attemptsLost
+	if g.data != nil {
+		_, _, now := g.data.router.AttemptsWaiting()
+		lost += now
+	}
+	return lost
 }
 
 func byOutcome(counts [census.NumOutcomes]uint64) map[string]uint64 {

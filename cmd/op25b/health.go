@@ -38,11 +38,7 @@ func newProbe(cfg *config.Config, policy *filter.Policy) *probe {
 			continue
 		}
 		from := pool.Prefixes[0].Addr()
-		to := netip.MustParseAddr("203.0.113.25") // TEST-NET-3 (RFC 5737)
-		if from.Is6() {
-			to = netip.MustParseAddr("2001:db8::25") // RFC 3849
-		}
-		packet := filter.Probe(netip.AddrPortFrom(from, 40000), netip.AddrPortFrom(to, cfg.Policy.Ports[0]))
+		packet := filter.Probe(netip.AddrPortFrom(from, 40000), somewhere(from, cfg.Policy.Ports[0]))
 		return &probe{packet, policy.Decide(filter.Outbound, packet, filter.ChecksumUnknown)}
 	}
 	return nil

@@ -167,14 +167,7 @@ func redactDestinations(all []census.Destination, privacy journal.Privacy) []cen
 			kept = append(kept, d)
 			continue
 		}
-		sum := &kept[i]
-		sum.Attempts, sum.Packets = sum.Attempts+d.Attempts, sum.Packets+d.Packets
-		if d.First.Before(sum.First) {
-			sum.First = d.First
-		}
-		if d.Last.After(sum.Last) {
-			sum.Last = d.Last
-		}
+		kept[i].Add(d)
 	}
 	slices.SortStableFunc(kept, func(a, b census.Destination) int { return cmp.Compare(b.Attempts, a.Attempts) })
 	return kept
