@@ -169,6 +169,10 @@ type Attempts struct {
 	// takes some 700 octets of memory, also one that somebody has made up. Zero is
 	// refused.
 	Subscribers int `mapstructure:"subscribers"`
+	// Providers are the servers to which customers of mail providers submit their mail,
+	// masked and each once. Who only tries those has a mail program that is set up wrongly.
+	// Empty: none is known.
+	Providers []netip.Prefix `mapstructure:"providers"`
 }
 
 // Texts are what is said to customers.

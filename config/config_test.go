@@ -47,6 +47,7 @@ func TestDefault(t *testing.T) {
 		"journal.retention":                 "90d",
 		"journal.destinations":              "full",
 		"attempts.subscribers":              "4096",
+		"attempts.providers":                "[]",
 		"texts.directory":                   "",
 		"texts.notice":                      Default().Texts.Notice,
 		"self_check.listen":                 "[]",

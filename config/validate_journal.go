@@ -20,6 +20,7 @@ func (v *validator) journal() {
 	if n := v.Attempts.Subscribers; n < fewest || n > most {
 		v.report("attempts.subscribers", strconv.Itoa(n)+" is out of range", fmt.Sprintf("write a number from %d to %d", fewest, most))
 	}
+	v.listedPrefixes("attempts.providers", v.Attempts.Providers, "everybody would be a provider")
 	if j.Retention < Days(1) || j.Retention > Days(maxRetention) {
 		v.report("journal.retention", j.Retention.String()+" is out of range", "write a number of days from 1d to "+Days(maxRetention).String())
 	}

@@ -44,11 +44,7 @@ func (v *validator) selfCheck() {
 			seen(v, places, a, at, a.String())
 		}
 	}
-	for i, p := range v.SelfCheck.Shared {
-		if p != p.Masked() {
-			v.report(fmt.Sprintf("self_check.shared[%d]", i), p.String()+" has bits set after its length", "write "+p.Masked().String())
-		}
-	}
+	v.listedPrefixes("self_check.shared", v.SelfCheck.Shared, "no line could be told from another")
 	for key, text := range map[string]string{"self_check.provider": v.SelfCheck.Provider, "self_check.contact": v.SelfCheck.Contact} {
 		if text != "" && !isPlainPath(text) {
 			v.report(key, quote(text)+" is not one line of text", "write one, or nothing")

@@ -63,6 +63,23 @@ func (v *validator) prefixes(set *prefixSet, item int, everything string) {
 	}
 }
 
+// listedPrefixes checks a list that may be empty and stands in the configuration itself:
+// each prefix once. Everything says what one of length 0 would do.
+func (v *validator) listedPrefixes(path string, all []netip.Prefix, everything string) {
+	places := map[netip.Prefix]string{}
+	for i, p := range all {
+		if !p.IsValid() {
+			continue // decoding said so
+		}
+		at := fmt.Sprintf("%s[%d]", path, i)
+		if what, fix := v.prefix(p, everything); what != "" {
+			v.report(at, what, fix)
+			continue
+		}
+		seen(v, places, p, at, p.String())
+	}
+}
+
 // noPrefix reports that there are none, unless there would be but for a mistake.
 func (v *validator) noPrefix(path string) {
 	key := path + "_file" // beside prefixes

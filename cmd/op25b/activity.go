@@ -104,16 +104,13 @@ func (g *gateway) Subscriber(ctx context.Context, opts control.SubscriberOptions
 	return found, nil
 }
 
-// judge knows the destinations that the operator has named.
+// judge knows the providers that the operator has named, if any.
 func (g *gateway) judge(rules *rulebook) *report.Judge {
-	return &report.Judge{Location: time.Local, Known: func(p netip.Prefix) bool {
-		for _, d := range rules.cfg.Policy.Destinations {
-			if holds(d.Prefixes, p) {
-				return true
-			}
-		}
-		return false
-	}}
+	j := &report.Judge{Location: time.Local}
+	if providers := rules.cfg.Attempts.Providers; len(providers) > 0 {
+		j.Known = func(p netip.Prefix) bool { return holds(providers, p) }
+	}
+	return j
 }
 
 // Report makes a report of what the journal has, and of the hour that goes on.
