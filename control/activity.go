@@ -94,7 +94,7 @@ type ReportOptions struct {
 
 // DiagOptions ask for a bundle of what support needs to find a fault.
 type DiagOptions struct {
-	// Subscribers leaves their addresses and names as they are.
+	// Subscribers leaves their addresses, and names that errors quote, as they are.
 	Subscribers bool `json:"subscribers"`
 }
 
