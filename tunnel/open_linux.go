@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 
+	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
 )
 
@@ -16,17 +17,31 @@ const clonePath = "/dev/net/tun"
 // (linux/if_tun.h), so that a second gateway never attaches to the first one's.
 const iffTunExcl = 0x8000
 
-// create makes the TUN interface name, which must not exist, and returns the
-// blocking descriptor of its first queue. It waits for one that is going away.
-func create(name string) (int, error) {
-	fd, err := openQueue(name, iffTunExcl)
-	if !errors.Is(err, unix.EBUSY) {
-		return fd, err
+// unfinished is the name of an interface until it is complete: the kernel puts the first
+// number that is free in the place of %d.
+const unfinished = "op25b-new%d"
+
+// create makes a TUN interface and returns its name and the blocking descriptor of its
+// first queue.
+func create() (fd int, name string, err error) { return openQueue(unfinished, iffTunExcl) }
+
+// attach opens one more queue of an interface.
+func attach(name string) (fd int, err error) {
+	fd, _, err = openQueue(name, 0)
+	return fd, err
+}
+
+// rename gives an interface that create has made its name. It waits for one of that
+// name that is going away.
+func rename(links *netlink.Handle, link netlink.Link, name string) error {
+	err := links.LinkSetName(link, name)
+	if !errors.Is(err, unix.EEXIST) {
+		return nameHint(name, err)
 	}
-	if _, running := Running(name); running {
-		return -1, err
+	if _, running := Running(name); !running {
+		err = links.LinkSetName(link, name)
 	}
-	return openQueue(name, iffTunExcl)
+	return nameHint(name, err)
 }
 
 // Interface returns the name of the TUN interface that f is a queue of, one like
@@ -76,23 +91,19 @@ func closeAll(fds []int) error {
 	return errors.Join(errs...)
 }
 
-// attach opens one more queue of it.
-func attach(name string) (int, error) { return openQueue(name, 0) }
-
-func openQueue(name string, more uint16) (int, error) {
+func openQueue(name string, more uint16) (fd int, given string, err error) {
 	ifr, err := unix.NewIfreq(name)
 	if err != nil {
-		return -1, fmt.Errorf("name the interface: %w", err)
+		return -1, "", fmt.Errorf("name the interface: %w", err)
 	}
-	fd, err := unix.Open(clonePath, unix.O_RDWR|unix.O_CLOEXEC, 0)
-	if err != nil {
-		return -1, openHint(err)
+	if fd, err = unix.Open(clonePath, unix.O_RDWR|unix.O_CLOEXEC, 0); err != nil {
+		return -1, "", openHint(err)
 	}
 	ifr.SetUint16(unix.IFF_TUN | unix.IFF_NO_PI | unix.IFF_VNET_HDR | unix.IFF_MULTI_QUEUE | more)
 	if err := unix.IoctlIfreq(fd, unix.TUNSETIFF, ifr); err != nil {
-		return -1, errors.Join(attachHint(name, err), unix.Close(fd))
+		return -1, "", errors.Join(attachHint(err), unix.Close(fd))
 	}
-	return fd, nil
+	return fd, ifr.Name(), nil
 }
 
 func openHint(err error) error {
@@ -111,19 +122,24 @@ func openHint(err error) error {
 	}
 }
 
-func attachHint(name string, err error) error {
+func attachHint(err error) error {
 	wrapped := fmt.Errorf("create interface: %w", err)
-	switch {
-	case errors.Is(err, unix.EBUSY), errors.Is(err, unix.EEXIST):
-		return &Hint{wrapped, takenBy(name) + "; stop it, or choose other names in tunnel.subscriber and tunnel.upstream"}
-	case errors.Is(err, unix.EPERM):
+	if errors.Is(err, unix.EPERM) {
 		return &Hint{wrapped, "run as root or give the program CAP_NET_ADMIN " +
 			"(systemd: AmbientCapabilities=CAP_NET_ADMIN; containers: --cap-add NET_ADMIN)"}
-	case errors.Is(err, unix.EINVAL):
-		return &Hint{wrapped, fmt.Sprintf("an interface %q that is no multi-queue TUN is in the way, or the name is not valid", name)}
-	default:
-		return wrapped
 	}
+	return wrapped
+}
+
+func nameHint(name string, err error) error {
+	if err == nil {
+		return nil
+	}
+	wrapped := fmt.Errorf("name the interface: %w", err)
+	if errors.Is(err, unix.EEXIST) {
+		return &Hint{wrapped, takenBy(name) + "; stop it, or choose other names in tunnel.subscriber and tunnel.upstream"}
+	}
+	return wrapped
 }
 
 // takenBy says who has the interface name.

@@ -10,6 +10,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
 	"golang.zx2c4.com/wireguard/tun"
 )
@@ -64,7 +65,9 @@ type Port struct {
 	missing string // what was asked for and not granted, and why
 	queues  []*Queue
 	adopted bool
-	dev     tun.Device // holds the first queue's file; tells of link events
+	links   *netlink.Handle // of the namespace that the port was opened in
+	index   int             // of the interface
+	dev     tun.Device      // holds the first queue's file; tells of link events
 
 	mtu    atomic.Int64
 	closed sync.Once
@@ -83,31 +86,56 @@ func OpenPort(opts PortOptions) (*Port, error) {
 	return p, nil
 }
 
-func (p *Port) open(opts PortOptions) error {
-	if err := p.openQueues(opts); err != nil {
+func (p *Port) open(opts PortOptions) (err error) {
+	if p.links, err = netlink.NewHandle(unix.NETLINK_ROUTE); err != nil {
+		return fmt.Errorf("open netlink: %w", err)
+	}
+	name, err := p.openQueues(opts)
+	if err != nil {
 		return err
 	}
-	// wireguard's device takes the first queue's file over.
-	dev, err := tun.CreateTUNFromFile(os.NewFile(uintptr(p.queues[0].fd), clonePath), opts.MTU)
+	link, err := p.links.LinkByName(name)
 	if err != nil {
-		return fmt.Errorf("hand the queue to the TUN library: %w", err)
+		return fmt.Errorf("find %s: %w", name, err)
 	}
-	p.queues[0].shared = true
-	p.dev = dev
-	p.mtu.Store(int64(opts.MTU))
-	p.events.Add(1)
-	go p.follow()
+	p.index = link.Attrs().Index
+	if err := p.follow(opts.MTU); err != nil {
+		return err
+	}
 	// The library has set the offloads that it can handle itself; ours replace
 	// them, for the whole interface.
-	p.offload, p.missing, err = setOffload(p.queues[0].fd, opts.Offload)
-	return err
-}
-
-func (p *Port) openQueues(opts PortOptions) error {
-	adopted, err := adopt(opts.Name, opts.Adopt)
-	if err != nil {
+	if p.offload, p.missing, err = setOffload(p.queues[0].fd, opts.Offload); err != nil || p.adopted {
 		return err
 	}
+	// Only now somebody may know it, and delete it: where an interface goes away while
+	// the library takes it over, that closes a descriptor of its own twice, and the second
+	// time it may be another's.
+	return rename(p.links, link, p.name)
+}
+
+// follow gives the first queue to wireguard's device, which sets the interface's MTU and
+// hears of changes.
+func (p *Port) follow(mtu int) error {
+	file := os.NewFile(uintptr(p.queues[0].fd), clonePath)
+	p.queues[0].shared = true
+	dev, err := tun.CreateTUNFromFile(file, mtu)
+	if err != nil {
+		// Left to the garbage collector, it would be closed when its number is another's.
+		return errors.Join(fmt.Errorf("hand the queue to the TUN library: %w", err), file.Close())
+	}
+	p.dev = dev
+	p.mtu.Store(int64(mtu))
+	p.events.Go(p.listen)
+	return nil
+}
+
+// openQueues returns the name that the interface has for now.
+func (p *Port) openQueues(opts PortOptions) (name string, err error) {
+	adopted, err := adopt(opts.Name, opts.Adopt)
+	if err != nil {
+		return "", err
+	}
+	name = opts.Name
 	p.adopted = len(adopted) > 0
 	for i := range max(opts.Queues, len(adopted), 1) {
 		var fd int
@@ -115,20 +143,20 @@ func (p *Port) openQueues(opts PortOptions) error {
 		case i < len(adopted):
 			fd = adopted[i]
 		case i == 0:
-			fd, err = create(opts.Name)
+			fd, name, err = create()
 		default:
-			fd, err = attach(opts.Name)
+			fd, err = attach(name)
 		}
 		if err != nil {
-			return err
+			return "", err
 		}
 		q, err := newQueue(fd)
 		if err != nil {
-			return errors.Join(err, unix.Close(fd))
+			return "", errors.Join(err, unix.Close(fd))
 		}
 		p.queues = append(p.queues, q)
 	}
-	return p.drop(max(opts.Queues, 1))
+	return name, p.drop(max(opts.Queues, 1))
 }
 
 // drop closes the queues behind the first n. The kernel sends packets into every
@@ -145,14 +173,13 @@ func (p *Port) drop(n int) error {
 // lookOut is how often a port looks whether its interface is still there.
 const lookOut = time.Second
 
-// follow keeps MTU up to date and drains the device's events, without which its
+// listen keeps MTU up to date and drains the device's events, without which its
 // listeners would block. It ends when the device is closed.
 //
 // It also wakes the readers of an interface that was deleted. The kernel does so itself,
 // yet a moment too early (tun_detach_all): what reads just then by io_uring finds
 // nothing, and is not woken again.
-func (p *Port) follow() {
-	defer p.events.Done()
+func (p *Port) listen() {
 	timer := time.NewTicker(lookOut)
 	defer timer.Stop()
 	for {
@@ -164,8 +191,8 @@ func (p *Port) follow() {
 			if event&tun.EventMTUUpdate == 0 {
 				continue
 			}
-			if mtu, err := p.dev.MTU(); err == nil {
-				p.mtu.Store(int64(mtu))
+			if link, err := p.links.LinkByIndex(p.index); err == nil {
+				p.mtu.Store(int64(link.Attrs().MTU))
 			}
 		case <-timer.C:
 			for _, q := range p.queues {
@@ -225,6 +252,9 @@ func (p *Port) Close() error {
 		}
 		for _, q := range p.queues {
 			errs = append(errs, q.close())
+		}
+		if p.links != nil {
+			p.links.Close()
 		}
 	})
 	return errors.Join(errs...)

@@ -5,8 +5,12 @@ package tunnel
 import (
 	"bytes"
 	"errors"
+	"runtime"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/vishvananda/netlink"
 	"go.uber.org/goleak"
@@ -79,6 +83,42 @@ func TestCloseRemovesTheInterface(t *testing.T) {
 		must(t, p.Close()) // safe twice
 		if _, err := netlink.LinkByName("op25b-t0"); err == nil {
 			t.Error("the interface is still there")
+		}
+	})
+}
+
+// Somebody deletes the interface as soon as it can be seen. A port closes what it has
+// opened, once: descriptors that are opened meanwhile stay open.
+func TestDeletedAtOnce(t *testing.T) {
+	inNamespace(t, func() {
+		links, err := netlink.NewHandle(unix.NETLINK_ROUTE)
+		must(t, err)
+		defer links.Close()
+		var over atomic.Bool
+		var deleter sync.WaitGroup
+		deleted := 0
+		deleter.Go(func() {
+			for !over.Load() {
+				link, err := links.LinkByName("op25b-t0")
+				if err == nil && links.LinkDel(link) == nil {
+					deleted++
+				}
+			}
+		})
+		for range 50 {
+			p, err := OpenPort(options("op25b-t0", 2))
+			must(t, err)
+			bystander, err := unix.Eventfd(0, unix.EFD_CLOEXEC)
+			must(t, err)
+			time.Sleep(time.Millisecond)
+			must(t, p.Close())
+			runtime.GC() // what is left to it is closed now
+			must(t, unix.Close(bystander))
+		}
+		over.Store(true)
+		deleter.Wait()
+		if deleted < 25 {
+			t.Errorf("deleted %d times", deleted)
 		}
 	})
 }
