@@ -205,7 +205,9 @@ func (s *guardSet) text() []string {
 }
 
 // applyGuard loads the guard in one transaction, in place of what is there, or
-// removes it when the plan wants none.
+// removes it when the plan wants none. Where it can, it fills the chains and sets that
+// are there anew: in an interval set that a transaction has made the kernel finds nothing
+// for some microseconds after (Linux 6.18), and would let through what comes just then.
 func (h *Host) applyGuard() error {
 	if !h.plan.guarded() {
 		return removeGuard()
@@ -215,12 +217,12 @@ func (h *Host) applyGuard() error {
 	for _, s := range sets {
 		size += s.size() * 64 // octets a message needs for one, with room
 	}
-	conn, err := nftables.New(nftables.WithSockOptions(func(c *netlink.Conn) error { return c.SetWriteBuffer(size) }))
+	conn, err := nftables.New(nftables.WithSockOptions(func(c *netlink.Conn) error {
+		// The kernel acknowledges each message, before the first answer can be read.
+		return errors.Join(c.SetWriteBuffer(size), c.SetReadBuffer(size))
+	}))
 	if err != nil {
 		return fmt.Errorf("open netfilter: %w", err)
-	}
-	if err := buildGuard(conn, &h.plan, sets); err != nil {
-		return fmt.Errorf("build guard: %w", err)
 	}
 	if h.guardSeen != 0 {
 		h.shed.Add(shedNow()) // it begins to count anew
@@ -232,6 +234,18 @@ func (h *Host) applyGuard() error {
 			h.guardSeen = after
 		}
 	}()
+	if found, err := findGuard(conn); err == nil && loadGuard(conn, &h.plan, sets, found) == nil {
+		return nil
+	}
+	// There is none; or what another release has left under these names does not take
+	// what is in ours.
+	return loadGuard(conn, &h.plan, sets, nil)
+}
+
+func loadGuard(conn *nftables.Conn, plan *Plan, sets []guardSet, found *foundGuard) error {
+	if err := buildGuard(conn, plan, sets, found); err != nil {
+		return fmt.Errorf("build guard: %w", err)
+	}
 	if err := conn.Flush(); err != nil {
 		return &Hint{fmt.Errorf("load the kernel's guard of the blocked ports: %w", err),
 			"the kernel needs nf_tables with nft_reject (modprobe nf_tables nft_reject_inet), " +
@@ -240,12 +254,57 @@ func (h *Host) applyGuard() error {
 	return nil
 }
 
-func buildGuard(conn *nftables.Conn, plan *Plan, sets []guardSet) error {
-	// Adding first makes deleting succeed when there is no such table.
+// foundGuard is what of a guard is in the kernel.
+type foundGuard struct {
+	chains []*nftables.Chain
+	sets   []*nftables.Set
+}
+
+// findGuard fails when there is none.
+func findGuard(conn *nftables.Conn) (*foundGuard, error) {
+	sets, err := conn.GetSets(&nftables.Table{Name: guardTable, Family: nftables.TableFamilyINet})
+	if err != nil {
+		return nil, fmt.Errorf("list the sets of the guard: %w", err)
+	}
+	chains, err := conn.ListChainsOfTableFamily(nftables.TableFamilyINet)
+	if err != nil {
+		return nil, fmt.Errorf("list the chains of the guard: %w", err)
+	}
+	chains = slices.DeleteFunc(chains, func(c *nftables.Chain) bool { return c.Table.Name != guardTable })
+	return &foundGuard{chains, sets}, nil
+}
+
+// empty has the transaction take out what is in the guard, and what the plan does not
+// have.
+func (f *foundGuard) empty(conn *nftables.Conn, table *nftables.Table, plan *Plan, sets []guardSet) {
+	conn.FlushTable(table) // of its rules
+	for _, c := range f.chains {
+		if _, wanted := plan.guardChains()[c.Name]; !wanted {
+			conn.DelChain(c)
+		}
+	}
+	for _, s := range f.sets {
+		switch i := slices.IndexFunc(sets, func(w guardSet) bool { return w.name == s.Name }); {
+		case i < 0:
+			conn.DelSet(s)
+		case !sets[i].dynamic:
+			conn.FlushSet(s)
+		}
+	}
+}
+
+// buildGuard has the transaction add the guard: to the one that was found, or else in
+// place of whatever is there.
+func buildGuard(conn *nftables.Conn, plan *Plan, sets []guardSet, found *foundGuard) error {
 	table := &nftables.Table{Name: guardTable, Family: nftables.TableFamilyINet}
 	conn.AddTable(table)
-	conn.DelTable(table)
-	conn.AddTable(table)
+	if found != nil {
+		found.empty(conn, table, plan, sets)
+	} else {
+		// Adding first makes deleting succeed when there is no such table.
+		conn.DelTable(table)
+		conn.AddTable(table)
+	}
 	byName := map[string]*nftables.Set{}
 	for i, s := range sets {
 		set := &nftables.Set{
@@ -456,6 +515,15 @@ func generation() (uint32, error) {
 	return 0, errors.New("netfilter does not tell its generation")
 }
 
+// guardChains returns how many rules each chain of the guard has.
+func (p *Plan) guardChains() map[string]int {
+	chains := map[string]int{"forward": len(p.Subscribers), "subscriber": 4, "guard4": 7, "guard6": 7}
+	if p.Guard.Answers > 0 {
+		chains[floodChain], chains[floodJudge] = len(p.Subscribers), 5
+	}
+	return chains
+}
+
 // guardPresent reports whether the guard is as it was loaded, by counting: someone
 // may have flushed a chain or a set, or all of it.
 func (h *Host) guardPresent() bool {
@@ -467,11 +535,7 @@ func (h *Host) guardPresent() bool {
 		return false
 	}
 	table := &nftables.Table{Name: guardTable, Family: nftables.TableFamilyINet}
-	wanted := map[string]int{"forward": len(h.plan.Subscribers), "subscriber": 4, "guard4": 7, "guard6": 7}
-	if h.plan.Guard.Answers > 0 {
-		wanted[floodChain], wanted[floodJudge] = len(h.plan.Subscribers), 5
-	}
-	for chain, want := range wanted {
+	for chain, want := range h.plan.guardChains() {
 		rules, err := conn.GetRules(table, &nftables.Chain{Name: chain, Table: table})
 		if err != nil || len(rules) != want {
 			return false

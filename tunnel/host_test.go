@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"regexp"
 	"strings"
@@ -158,6 +159,13 @@ func TestLeftovers(t *testing.T) {
 	})
 }
 
+// strangeGuard has names of the guard's for other things.
+const strangeGuard = `table inet op25b {
+	set sources4 { type inet_service; elements = { 25 }; }
+	chain forward { type filter hook forward priority 10; tcp dport @sources4 jump deeper; }
+	chain deeper { drop; }
+}`
+
 // The scripts that routes prints make the tables that Host makes.
 func TestTablesAreAsWritten(t *testing.T) {
 	inNamespace(t, func() {
@@ -168,6 +176,20 @@ func TestTablesAreAsWritten(t *testing.T) {
 			output(t, "nft", "-f", file)
 			defer output(t, "nft", "delete", "table", "inet", table)
 			return output(t, "nft", "list", "table", "inet", table)
+		}
+		other := func(change func(*Plan)) func() error {
+			plan := testPlan(t)
+			plan.Guard.Sources, plan.Guard.Relays = plan.Guard.Relays, plan.Guard.Sources
+			change(&plan)
+			h, err := NewHost(plan, zap.NewNop())
+			must(t, err)
+			return h.applyGuard
+		}
+		found := map[string]func() error{
+			"nothing":                    func() error { return nil },
+			"another guard":              other(func(*Plan) {}),
+			"another guard, unlimited":   other(func(p *Plan) { p.Guard.Answers = 0 }),
+			"a table of another release": func() error { return exec.Command("nft", strangeGuard).Run() },
 		}
 		owner := regexp.MustCompile(`(?m)^table inet op25b_divert_\d+ \{.*\n\tflags owner\n\n`)
 		for name, change := range map[string]func(*Plan){
@@ -180,14 +202,18 @@ func TestTablesAreAsWritten(t *testing.T) {
 			change(&plan)
 			h, err := NewHost(plan, zap.NewNop())
 			must(t, err)
-			must(t, h.applyGuard())
-			loaded := output(t, "nft", "list", "table", "inet", guardTable)
-			must(t, removeGuard())
-			if diff := cmp.Diff(written(plan.guardScript(), guardTable), loaded); diff != "" {
-				t.Errorf("%s: the guard (-written +loaded):\n%s", name, diff)
+			want := written(plan.guardScript(), guardTable)
+			for before, there := range found {
+				must(t, there())
+				must(t, h.applyGuard())
+				loaded := output(t, "nft", "list", "table", "inet", guardTable)
+				must(t, removeGuard())
+				if diff := cmp.Diff(want, loaded); diff != "" {
+					t.Errorf("%s: the guard, where %s is (-written +loaded):\n%s", name, before, diff)
+				}
 			}
 			must(t, h.divertPackets())
-			loaded = output(t, "nft", "list", "table", "inet", divertTable())
+			loaded := output(t, "nft", "list", "table", "inet", divertTable())
 			loaded = owner.ReplaceAllString(loaded, "table inet op25b_divert {\n")
 			must(t, h.divert.Close())
 			if diff := cmp.Diff(written(plan.divertScript(), "op25b_divert"), loaded); diff != "" {
