@@ -4,8 +4,6 @@ package e2e
 
 import (
 	"net/netip"
-	"os"
-	"strconv"
 	"testing"
 
 	"go.uber.org/zap"
@@ -16,13 +14,10 @@ import (
 )
 
 // TestGuardReplaced loads the kernel's guard over and over, a little different each time,
-// while a subscriber asks for port 25. OP25B_GUARDS is how often.
+// while a subscriber asks for port 25. OP25B_GUARDS is how often (100).
 func TestGuardReplaced(t *testing.T) {
 	t.Parallel()
-	times := 100
-	if n, err := strconv.Atoi(os.Getenv("OP25B_GUARDS")); err == nil {
-		times = n
-	}
+	times := benchSetting(t, "OP25B_GUARDS", 100)
 	n := newNetwork(t, lab.Options{})
 	startServer(t, n)
 	guard := func(i int) tunnel.Guard {
@@ -57,5 +52,24 @@ func TestGuardReplaced(t *testing.T) {
 	}
 	if err := n.Gateway.Do(replace); err != nil {
 		t.Fatal(err)
+	}
+}
+
+// TestExportReplaced loads an exported policy in place of itself over and over, while a
+// subscriber asks for port 25. OP25B_GUARDS is how often (100).
+func TestExportReplaced(t *testing.T) {
+	t.Parallel()
+	needTools(t, "nft")
+	n := newNetwork(t, lab.Options{})
+	startServer(t, n)
+	out := op25b(t, nil, "export", "-c", writeConfig(t, n.GatewayConfig(lab.ConfigOptions{})), "--to", "nftables")
+	wantExit(t, out, 0)
+	loadRules(t, n.Gateway, out.stdout)
+	for _, f := range n.Families() {
+		d := startDoormanAt(t, n, f, 0)
+		defer d.end(t)
+	}
+	for range benchSetting(t, "OP25B_GUARDS", 100) {
+		loadRules(t, n.Gateway, out.stdout)
 	}
 }

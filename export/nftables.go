@@ -4,7 +4,6 @@ package export
 
 import (
 	"fmt"
-	"net/netip"
 	"strings"
 )
 
@@ -34,18 +33,31 @@ func (nftables) cannot() []string {
 	}
 }
 
+// write fills what is there already anew: for some microseconds after a transaction the
+// kernel finds nothing in interval sets that it has made (Linux 6.18), so that a table in
+// place of another would let through what comes just then.
 func (n nftables) write(w *writer, r *rules) {
-	// Adding first makes deleting succeed when there is no such table.
-	w.line("table inet op25b_export")
-	w.line("delete table inet op25b_export")
-	w.line("table inet op25b_export {")
-	w.line("\tset ports {\n\t\ttype inet_service\n\t\telements = { %s }\n\t}", r.ports(", "))
+	sets := []nftSet{{name: "ports", typ: "inet_service", elements: r.ports(", ")}}
 	for _, s := range []struct {
 		name string
 		addresses
 	}{{"refused", r.refused}, {"relays", r.relays}, {"reset", r.reset}, {"prohibited", r.prohibited}} {
-		n.set(w, s.name+"4", "ipv4_addr", s.four)
-		n.set(w, s.name+"6", "ipv6_addr", s.six)
+		sets = append(sets,
+			nftSet{s.name + "4", "ipv4_addr", true, list(s.four, ", ")},
+			nftSet{s.name + "6", "ipv6_addr", true, list(s.six, ", ")})
+	}
+	w.line("table inet op25b_export {")
+	for _, s := range sets {
+		s.write(w, "")
+	}
+	w.line("}")
+	w.line("flush table inet op25b_export")
+	for _, s := range sets {
+		w.line("flush set inet op25b_export %s", s.name)
+	}
+	w.line("table inet op25b_export {")
+	for _, s := range sets {
+		s.write(w, s.elements)
 	}
 	n.refuse(w, "4", "ip")
 	n.refuse(w, "6", "ip6")
@@ -57,10 +69,19 @@ func (n nftables) write(w *writer, r *rules) {
 	w.line("}")
 }
 
-func (nftables) set(w *writer, name, typ string, prefixes []netip.Prefix) {
-	w.line("\tset %s {\n\t\ttype %s\n\t\tflags interval", name, typ)
-	if len(prefixes) > 0 {
-		w.line("\t\telements = { %s }", list(prefixes, ", "))
+type nftSet struct {
+	name, typ string
+	interval  bool
+	elements  string
+}
+
+func (s *nftSet) write(w *writer, elements string) {
+	w.line("\tset %s {\n\t\ttype %s", s.name, s.typ)
+	if s.interval {
+		w.line("\t\tflags interval")
+	}
+	if elements != "" {
+		w.line("\t\telements = { %s }", elements)
 	}
 	w.line("\t}")
 }

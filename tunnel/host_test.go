@@ -5,6 +5,7 @@ package tunnel
 import (
 	"errors"
 	"fmt"
+	"net/netip"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -15,6 +16,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/vishvananda/netlink"
 	"go.uber.org/zap"
+	"go4.org/netipx"
 )
 
 // openPorts opens the plan's two ports.
@@ -219,6 +221,32 @@ func TestTablesAreAsWritten(t *testing.T) {
 			if diff := cmp.Diff(written(plan.divertScript(), "op25b_divert"), loaded); diff != "" {
 				t.Errorf("%s: the diversion (-written +loaded):\n%s", name, diff)
 			}
+		}
+	})
+}
+
+// A guard of any size is loaded, and missed when somebody flushes it.
+func TestLargeGuard(t *testing.T) {
+	inNamespace(t, func() {
+		links(t)
+		plan := testPlan(t)
+		var ranges []netipx.IPRange
+		for a := netip.MustParseAddr("10.0.0.0"); len(ranges) < 200_000; a = a.Next().Next() {
+			ranges = append(ranges, netipx.IPRangeFrom(a, a))
+		}
+		for _, n := range []int{countable / 2, countable/2 + 1, len(ranges)} {
+			plan.Guard.Sources = ranges[:n]
+			h, err := NewHost(plan, zap.NewNop())
+			must(t, err)
+			must(t, h.applyGuard())
+			if !h.guardPresent() {
+				t.Errorf("%d ranges: the guard is not there after it was loaded", n)
+			}
+			output(t, "nft", "flush", "set", "inet", guardTable, "sources4")
+			if h.guardPresent() {
+				t.Errorf("%d ranges: nobody notices that they are gone", n)
+			}
+			must(t, removeGuard())
 		}
 	})
 }
