@@ -25,12 +25,13 @@ demo: deps-demo build ## show it at work in network namespaces (root)
 # real mail servers and the kernel, and runs one package at a time because they
 # share the machine. -v there: a run takes minutes, and what was skipped shows.
 # -count=1: what they depend on is more than Go's test cache knows of. What failed
-# is repeated at the end, which is all that some places keep of a long log.
-test: deps build bin/gotestsum ## run all tests, end to end included (root)
+# is repeated at the end, in short last: that is all that some places keep of a log.
+test: deps build bin/gotestsum bin/failures ## run all tests, end to end included (root)
 	go vet ./...
 	go test -race -count=1 $$(go list ./... | grep -v '/e2e')
 	go test -C tools ./...
-	bin/gotestsum --format standard-verbose --hide-summary skipped -- -count=1 -p 1 -timeout 30m ./e2e/...
+	bin/gotestsum --format standard-verbose --hide-summary skipped --jsonfile bin/e2e.json -- \
+		-count=1 -p 1 -timeout 30m ./e2e/... || { bin/failures bin/e2e.json; exit 1; }
 
 # OP25B_BENCH_ROUNDS, _SECONDS, _PEERS and _FIGURES vary it: see BenchmarkGateway.
 measure = OP25B_BENCH_JSON=$(CURDIR)/bin/bench.json go test -run '^$$' -bench Gateway -timeout 90m ./e2e && \
@@ -118,6 +119,9 @@ bin/gotestsum: tools/go.mod tools/go.sum
 
 bin/plot: $(wildcard tools/plot/*.go) tools/go.mod tools/go.sum
 	go build -C tools -o ../bin/ ./plot
+
+bin/failures: $(wildcard tools/failures/*.go)
+	go build -C tools -o ../bin/ ./failures
 
 bin/mutate: $(wildcard tools/mutate/*.go)
 	go build -C tools -o ../bin/ ./mutate
