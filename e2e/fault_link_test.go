@@ -7,6 +7,8 @@ import (
 	"strings"
 	"testing"
 
+	"golang.org/x/sys/unix"
+
 	"op25b/lab"
 )
 
@@ -90,6 +92,36 @@ func TestFaultRealLinks(t *testing.T) {
 			until("ip link set up0 promisc off; ip link set dyn0 promisc off"),
 		typed("ip link set dyn0 txqueuelen 2").until("ip link set dyn0 txqueuelen 1000"),
 	)
+	w.close(t)
+}
+
+// TestFaultDeaf has the kernel tell of more than a gateway's sockets hold while the
+// gateway does not run: what comes after that is lost on some of them.
+func TestFaultDeaf(t *testing.T) {
+	t.Parallel()
+	needTools(t, "ping")
+	w := openWard(t, lab.ConfigOptions{ReturnPath: "router"})
+	w.suffer(t,
+		fault{
+			name: "the kernel tells too much while the MTU is small",
+			inflict: func(t testing.TB, w *ward) {
+				t.Helper()
+				sh("ip link set up0 mtu 1400")(t, w)
+				wantMTU(1400)(t, w)
+				w.signal(t, unix.SIGSTOP)
+				sh("for i in $(seq 3000); do echo link set lo alias $i; done | ip -batch -; ip link set lo alias ''")(t, w)
+				w.signal(t, unix.SIGCONT)
+			},
+			mend: sh("ip link set up0 mtu 1500"),
+		},
+		typed("ip link set op25b-up down").healing(),
+	)
+	for _, f := range w.network.Families() {
+		eventually(t, f.String()+": packets of 1500 octets pass", func() bool {
+			passes, _ := pings(t, w.network.Dynamic, f.Addrs().Internet, "-M", "do", "-s", "1452")
+			return passes
+		})
+	}
 	w.close(t)
 }
 

@@ -69,9 +69,10 @@ type Port struct {
 	index   int             // of the interface
 	dev     tun.Device      // holds the first queue's file; tells of link events
 
-	mtu    atomic.Int64
-	closed sync.Once
-	events sync.WaitGroup
+	mtu       atomic.Int64
+	closed    sync.Once
+	over      chan struct{} // closed by Close
+	listening sync.WaitGroup
 }
 
 // OpenPort creates the interface, which must not exist, and leaves it down:
@@ -79,7 +80,7 @@ type Port struct {
 // adopted stays as it is. The error is a *Hint where the operator can do something
 // about it.
 func OpenPort(opts PortOptions) (*Port, error) {
-	p := &Port{name: opts.Name}
+	p := &Port{name: opts.Name, over: make(chan struct{})}
 	if err := p.open(opts); err != nil {
 		return nil, errors.Join(fmt.Errorf("open TUN %s: %w", opts.Name, err), p.Close())
 	}
@@ -125,7 +126,7 @@ func (p *Port) follow(mtu int) error {
 	}
 	p.dev = dev
 	p.mtu.Store(int64(mtu))
-	p.events.Go(p.listen)
+	p.listening.Go(p.listen)
 	return nil
 }
 
@@ -170,11 +171,13 @@ func (p *Port) drop(n int) error {
 	return errors.Join(errs...)
 }
 
-// lookOut is how often a port looks whether its interface is still there.
+// lookOut is how often a port looks itself at its interface.
 const lookOut = time.Second
 
 // listen keeps MTU up to date and drains the device's events, without which its
-// listeners would block. It ends when the device is closed.
+// listeners would block. It ends when port and device are closed. Once the kernel had more to tell
+// than the library's socket holds, the library hears nothing any more and closes Events,
+// so the port looks for itself as well.
 //
 // It also wakes the readers of an interface that was deleted. The kernel does so itself,
 // yet a moment too early (tun_detach_all): what reads just then by io_uring finds
@@ -182,25 +185,32 @@ const lookOut = time.Second
 func (p *Port) listen() {
 	timer := time.NewTicker(lookOut)
 	defer timer.Stop()
-	for {
+	events, over, look := p.dev.Events(), p.over, timer.C
+	for events != nil || over != nil {
 		select {
-		case event, open := <-p.dev.Events():
+		case <-over:
+			over, look = nil, nil
+		case event, open := <-events:
 			if !open {
-				return
+				events = nil
 			}
-			if event&tun.EventMTUUpdate == 0 {
-				continue
+			if event&tun.EventMTUUpdate != 0 {
+				p.readMTU()
 			}
-			if link, err := p.links.LinkByIndex(p.index); err == nil {
-				p.mtu.Store(int64(link.Attrs().MTU))
-			}
-		case <-timer.C:
+		case <-look:
+			p.readMTU()
 			for _, q := range p.queues {
 				if q.deleted() && !q.gone.Swap(true) {
 					q.wake()
 				}
 			}
 		}
+	}
+}
+
+func (p *Port) readMTU() {
+	if link, err := p.links.LinkByIndex(p.index); err == nil {
+		p.mtu.Store(int64(link.Attrs().MTU))
 	}
 }
 
@@ -247,8 +257,9 @@ func (p *Port) Close() error {
 	var errs []error
 	p.closed.Do(func() {
 		if p.dev != nil {
+			close(p.over)
 			errs = append(errs, p.dev.Close())
-			p.events.Wait()
+			p.listening.Wait()
 		}
 		for _, q := range p.queues {
 			errs = append(errs, q.close())
