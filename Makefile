@@ -8,7 +8,7 @@ PLOTS    ?= bin/bench
 
 # What judges and answers packets: every condition there has to earn its place.
 GUARD := $(addprefix filter/, policy.go packet.go chain.go fragment.go encapsulation.go \
-	checksum.go transport.go address.go key.go table.go ranges.go compile.go rule.go share.go \
+	checksum.go transport.go address.go key.go table.go index.go ranges.go compile.go rule.go share.go \
 	exemption.go) \
 	$(addprefix stack/, answer.go frame.go hop.go limit.go forward.go)
 

@@ -25,8 +25,10 @@ func BenchmarkDecide(b *testing.B) {
 				b.ReportAllocs()
 				i := 0
 				for b.Loop() {
-					policy.Decide(s.dir, packets[i%len(packets)], s.sum)
-					i++
+					policy.Decide(s.dir, packets[i], s.sum)
+					if i++; i == len(packets) { // a division takes as long as a lookup
+						i = 0
+					}
 				}
 				b.ReportMetric(float64(b.N)/b.Elapsed().Seconds()/1e6, "Mpkt/s")
 			})

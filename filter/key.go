@@ -31,6 +31,14 @@ func (k key) first(size int) key {
 // zeros reports whether k is the first address of such a block.
 func (k key) zeros(size int) bool { return k == k.first(size) }
 
+// trailing returns how many bits at the end of k are zero.
+func (k key) trailing() int {
+	if k.lo == 0 {
+		return 64 + bits.TrailingZeros64(k.hi)
+	}
+	return bits.TrailingZeros64(k.lo)
+}
+
 // common returns the size of the narrowest aligned block that holds both.
 func (k key) common(other key) int {
 	if k.hi != other.hi {
