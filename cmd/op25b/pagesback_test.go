@@ -38,6 +38,26 @@ func TestGiveBack(t *testing.T) {
 	}
 }
 
+// A position-independent executable has constants that its loader has written.
+func TestConstants(t *testing.T) {
+	t.Parallel()
+	const smaps = `55d000000000-55d000001000 r-xp 00000000 fe:00 12                       /usr/bin/op25b
+Size:                  4 kB
+Anonymous:             0 kB
+VmFlags: rd ex mr mw me
+55d000001000-55d000003000 r--p 00001000 fe:00 12                       /usr/bin/op25b
+Size:                  8 kB
+Anonymous:             8 kB
+55d000003000-55d000004000 rw-p 00003000 fe:00 12                       /usr/bin/op25b
+Anonymous:             0 kB
+7f0000000000-7f0000001000 r-xp 00000000 fe:00 13                       /usr/lib/libc.so.6
+Anonymous:             0 kB
+`
+	if got := constants(smaps, "/usr/bin/op25b"); len(got) != 1 || got[0] != (mapping{0x55d000000000, 0x1000}) {
+		t.Errorf("%x", got)
+	}
+}
+
 func TestConstant(t *testing.T) {
 	t.Parallel()
 	const program = "/usr/bin/op25b"
@@ -51,7 +71,7 @@ func TestConstant(t *testing.T) {
 		"":         false,
 		"x-y r-xp 00000000 fe:00 1234 /usr/bin/op25b": false,
 	} {
-		if _, _, got := constant(line, program); got != want {
+		if _, got := constant(line, program); got != want {
 			t.Errorf("%q: %v, want %v", line, got, want)
 		}
 	}
