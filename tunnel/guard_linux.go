@@ -550,19 +550,29 @@ func (h *Host) guardPresent() bool {
 	return true
 }
 
-// countable is how many elements of a set are counted. To list a set takes the kernel a
-// time that grows with its square: 0.1 s for these, two minutes for a million.
-const countable = 30_000
+const (
+	// countable is how many elements of a set are counted. A list of them takes 1.7 KB for
+	// each, and the kernel a time that grows with the square: two minutes for a million.
+	countable = 2000
+	// looks is for how many of a larger one it is asked.
+	looks = 16
+)
 
-// present reports whether the kernel has the set's elements. Of a large set it looks for
-// the first and the last, which tells whether it was flushed.
+// present reports whether the kernel has the set's elements: all, or of a large set some
+// from its first to its last, which tells whether it was flushed. What the kernel fills by
+// itself may hold anything.
 func (s *guardSet) present(conn *nftables.Conn, table *nftables.Table) bool {
-	if s.size() > countable {
-		return holds(s.name, s.ranges[0].From()) && holds(s.name, s.ranges[len(s.ranges)-1].From())
+	if n := len(s.ranges) - 1; s.size() > countable {
+		for i := range looks {
+			if !holds(s.name, s.ranges[n*i/(looks-1)].From()) {
+				return false
+			}
+		}
+		return true
 	}
 	set, err := conn.GetSetByName(table, s.name)
-	if err != nil {
-		return false
+	if err != nil || s.dynamic {
+		return err == nil
 	}
 	elements, err := conn.GetSetElements(set)
 	return err == nil && len(elements) >= s.size()
