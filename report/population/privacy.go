@@ -50,15 +50,7 @@ func truncate(top []census.Destination) []census.Destination {
 			short = append(short, d)
 			continue
 		}
-		s := &short[i]
-		s.Attempts += d.Attempts
-		s.Packets += d.Packets
-		if d.First.Before(s.First) {
-			s.First = d.First
-		}
-		if d.Last.After(s.Last) {
-			s.Last, s.Outcome = d.Last, d.Outcome
-		}
+		short[i].Add(d)
 	}
 	slices.SortStableFunc(short, func(a, b census.Destination) int { return int(b.Attempts) - int(a.Attempts) })
 	return short
