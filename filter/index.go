@@ -88,14 +88,14 @@ func (b *indexer) block(at, last, size int) slot {
 		return b.line(at, last, shift)
 	}
 	// Ranges that begin close together are not worth a split for each bit.
-	width := min(bits.Len(uint(n/dense))+1, stride) //nolint:gosec // not negative
+	width := min(bits.Len(uint(n/dense))+1, stride, size) //nolint:gosec // not negative
 	if narrow := b.all[at+1].from.common(b.all[last].from); narrow < size-width {
 		return b.jump(at, last, narrow)
 	}
 	if size > 64 { // so that no block needs both halves of an address
 		width = min(width, size-64)
 	}
-	return b.split(at, last, size-min(width, size), min(width, size))
+	return b.split(at, last, size-width, width)
 }
 
 // fits reports whether the ranges that begin in a block fit a line, and in which unit.

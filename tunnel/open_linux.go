@@ -13,25 +13,11 @@ import (
 
 const clonePath = "/dev/net/tun"
 
-// iffTunExcl makes TUNSETIFF fail with EBUSY when the interface exists
-// (linux/if_tun.h), so that a second gateway never attaches to the first one's.
-const iffTunExcl = 0x8000
-
 // unfinished is the name of an interface until it is complete: the kernel puts the first
-// number that is free in the place of %d.
+// number that is free in the place of %d, so that it is never one that is there already.
 const unfinished = "op25b-new%d"
 
-// create makes a TUN interface and returns its name and the blocking descriptor of its
-// first queue.
-func create() (fd int, name string, err error) { return openQueue(unfinished, iffTunExcl) }
-
-// attach opens one more queue of an interface.
-func attach(name string) (fd int, err error) {
-	fd, _, err = openQueue(name, 0)
-	return fd, err
-}
-
-// rename gives an interface that create has made its name. It waits for one of that
+// rename gives an interface that is unfinished its name. It waits for one of that
 // name that is going away.
 func rename(links *netlink.Handle, link netlink.Link, name string) error {
 	err := links.LinkSetName(link, name)
@@ -91,7 +77,9 @@ func closeAll(fds []int) error {
 	return errors.Join(errs...)
 }
 
-func openQueue(name string, more uint16) (fd int, given string, err error) {
+// openQueue opens one more queue of the interface name, or the first of a new one. It
+// returns a blocking descriptor, and the name that the interface has.
+func openQueue(name string) (fd int, given string, err error) {
 	ifr, err := unix.NewIfreq(name)
 	if err != nil {
 		return -1, "", fmt.Errorf("name the interface: %w", err)
@@ -99,7 +87,7 @@ func openQueue(name string, more uint16) (fd int, given string, err error) {
 	if fd, err = unix.Open(clonePath, unix.O_RDWR|unix.O_CLOEXEC, 0); err != nil {
 		return -1, "", openHint(err)
 	}
-	ifr.SetUint16(unix.IFF_TUN | unix.IFF_NO_PI | unix.IFF_VNET_HDR | unix.IFF_MULTI_QUEUE | more)
+	ifr.SetUint16(unix.IFF_TUN | unix.IFF_NO_PI | unix.IFF_VNET_HDR | unix.IFF_MULTI_QUEUE)
 	if err := unix.IoctlIfreq(fd, unix.TUNSETIFF, ifr); err != nil {
 		return -1, "", errors.Join(attachHint(err), unix.Close(fd))
 	}

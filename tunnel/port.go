@@ -136,19 +136,15 @@ func (p *Port) openQueues(opts PortOptions) (name string, err error) {
 	if err != nil {
 		return "", err
 	}
-	name = opts.Name
-	p.adopted = len(adopted) > 0
+	name = unfinished
+	if p.adopted = len(adopted) > 0; p.adopted {
+		name = opts.Name
+	}
 	for i := range max(opts.Queues, len(adopted), 1) {
 		var fd int
-		switch {
-		case i < len(adopted):
+		if i < len(adopted) {
 			fd = adopted[i]
-		case i == 0:
-			fd, name, err = create()
-		default:
-			fd, err = attach(name)
-		}
-		if err != nil {
+		} else if fd, name, err = openQueue(name); err != nil {
 			return "", err
 		}
 		q, err := newQueue(fd)
@@ -175,9 +171,9 @@ func (p *Port) drop(n int) error {
 const lookOut = time.Second
 
 // listen keeps MTU up to date and drains the device's events, without which its
-// listeners would block. It ends when port and device are closed. Once the kernel had more to tell
-// than the library's socket holds, the library hears nothing any more and closes Events,
-// so the port looks for itself as well.
+// listeners would block. It ends when port and device are closed. Once the kernel had more
+// to tell than the library's socket holds, the library hears nothing any more and closes
+// Events, so the port looks for itself as well.
 //
 // It also wakes the readers of an interface that was deleted. The kernel does so itself,
 // yet a moment too early (tun_detach_all): what reads just then by io_uring finds
