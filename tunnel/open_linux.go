@@ -125,15 +125,15 @@ func nameHint(name string, err error) error {
 	}
 	wrapped := fmt.Errorf("name the interface: %w", err)
 	if errors.Is(err, unix.EEXIST) {
-		return &Hint{wrapped, takenBy(name) + "; stop it, or choose other names in tunnel.subscriber and tunnel.upstream"}
+		return &Hint{wrapped, takenBy(name) + ", or choose other names in tunnel.subscriber and tunnel.upstream"}
 	}
 	return wrapped
 }
 
-// takenBy says who has the interface name.
+// takenBy says who has the interface name, and what to do about it.
 func takenBy(name string) string {
 	if pid := Holder(name); pid != 0 {
-		return fmt.Sprintf("process %d has the interface %s", pid, name)
+		return fmt.Sprintf("process %d has the interface %s; stop it", pid, name)
 	}
-	return fmt.Sprintf("an interface named %s exists already", name)
+	return fmt.Sprintf("an interface named %s exists already; type: ip link del %s", name, name)
 }
