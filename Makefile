@@ -51,7 +51,7 @@ soak: deps build ## the long versions of what test does briefly (two hours)
 	OP25B_FRAGMENT_SEQUENCES=1000000 OP25B_ORACLE_PACKETS=10000000 go test -count=1 -timeout 2h ./filter
 	OP25B_MONTH_WHOLE=1 go test -count=1 -run '^TestMonth$$' ./cmd/op25b
 	OP25B_SUCCESSIONS=100 OP25B_RELOADS=1000 OP25B_KILLS=100 OP25B_HANGS=20 \
-	OP25B_GUARDS=5000 OP25B_SOURCES=10000000 OP25B_SOURCE_RATE=16667 OP25B_SOAK_SECONDS=3600 \
+	OP25B_WINDOW=1000000000 OP25B_GUARDS=5000 OP25B_SOURCES=10000000 OP25B_SOURCE_RATE=16667 OP25B_SOAK_SECONDS=3600 \
 		go test -count=1 -timeout 4h -v -run '^Test(Succession|Killed.*|Hangs|ManySources|.*Replaced|Soak)$$' ./e2e
 
 branches: bin/mutate ## list what the guard's tests see one way only

@@ -188,17 +188,14 @@ func TestFaultAtStart(t *testing.T) {
 			if !c.mute {
 				g.waitOutput(t, `"ready"`)
 			}
-			eventually(t, "the gateway refuses", func() bool {
-				return dial(t, n.Dynamic, at(lab.IPv4.Addrs().MX, lab.PortSMTP)).outcome == refused
-			})
+			steered := func() bool { return strings.Contains(mustRun(t, n.Gateway, "ip", "rule"), "iif dyn0 ") }
+			eventually(t, "the gateway's rule", steered) // the kernel's guard refuses before
 			wantPolicy(t, n)
 			if err := g.cmd.Process.Signal(unix.SIGHUP); err != nil { // which is logged
 				t.Fatal(err)
 			}
 			breakIt(t, n, "ip rule del pref 2500 iif dyn0") // which is logged
-			eventually(t, "the rule is back", func() bool {
-				return strings.Contains(mustRun(t, n.Gateway, "ip", "rule"), "iif dyn0 ")
-			})
+			eventually(t, "the rule is back", steered)
 			if c.says != "" {
 				g.waitOutput(t, c.says)
 			}

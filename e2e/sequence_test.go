@@ -28,11 +28,25 @@ type sequenceWay struct {
 	stop, quit atomic.Bool // the sender; the receiver
 	ended      chan error
 	sent       atomic.Uint64
-	seen       []uint8 // by number: how often it arrived
-	late       int     // arrived behind a higher number
+	arrived    atomic.Uint64 // the highest number, and one
+	waited     time.Duration // at most, for something to arrive
+	seen       []uint8       // by number: how often it arrived
+	late       int           // arrived behind a higher number
 }
 
-// sendSequence sends rate datagrams a second each way until the count is taken.
+const (
+	// sequenceWindow is how many datagrams are on their way at once, half of what a queue
+	// of a TUN holds: none is lost only because the machine had other things to do.
+	// OP25B_WINDOW is another. With a large one nothing waits, and how long a gateway was
+	// away counts, too: on a machine of one's own.
+	sequenceWindow = 250
+	// sequenceProbe is after how long without an arrival one more is sent: all that were
+	// on their way may be lost.
+	sequenceProbe = 20 * time.Millisecond
+)
+
+// sendSequence sends rate datagrams a second each way until the count is taken, and
+// fewer while they do not arrive.
 func sendSequence(t testing.TB, n *lab.Network, rate float64) *sequence {
 	t.Helper()
 	a := lab.IPv4.Addrs()
@@ -58,7 +72,8 @@ func newSequenceWay(t testing.TB, name string, from, to *lab.Node, target netip.
 	if err := <-bound; err != nil {
 		t.Fatal(err)
 	}
-	go func() { w.ended <- from.Do(func() error { return w.send(target, rate) }) }()
+	window := uint64(benchSetting(t, "OP25B_WINDOW", sequenceWindow)) //nolint:gosec // above zero
+	go func() { w.ended <- from.Do(func() error { return w.send(target, rate, window) }) }()
 	t.Cleanup(func() {
 		w.stop.Store(true)
 		w.quit.Store(true)
@@ -67,7 +82,7 @@ func newSequenceWay(t testing.TB, name string, from, to *lab.Node, target netip.
 }
 
 // send keeps to the rate and does not make up for what the machine kept it from.
-func (w *sequenceWay) send(to netip.AddrPort, rate float64) error {
+func (w *sequenceWay) send(to netip.AddrPort, rate float64, window uint64) error {
 	defer preciseSleep()()
 	fd, err := blockingSocket()
 	if err != nil {
@@ -79,12 +94,20 @@ func (w *sequenceWay) send(to netip.AddrPort, rate float64) error {
 	}
 	gap := time.Duration(float64(time.Second) / rate)
 	message := make([]byte, 8)
-	for due := monotonic(); !w.stop.Load(); {
+	due := monotonic()
+	for last, waits := due, due; !w.stop.Load(); {
 		now := monotonic()
 		if now < due {
 			sleep(due - now)
 			continue
 		}
+		if w.sent.Load() < w.arrived.Load()+window {
+			waits = now
+		} else if w.waited = max(w.waited, now-waits); now-last < sequenceProbe {
+			due = now + gap
+			continue
+		}
+		last = now
 		binary.BigEndian.PutUint64(message, w.sent.Load())
 		switch _, err := unix.Write(fd, message); {
 		case err == nil, noWay(err):
@@ -145,6 +168,7 @@ func (w *sequenceWay) note(number uint64) {
 	for uint64(len(w.seen)) <= number {
 		w.seen = append(w.seen, 0)
 	}
+	w.arrived.Store(uint64(len(w.seen)))
 	if w.seen[number] < 255 {
 		w.seen[number]++
 	}
@@ -155,10 +179,12 @@ type tally struct {
 	name                         string
 	sent, lost, duplicated, late int
 	gaps                         []int // how many were lost in a row
+	waited                       time.Duration
 }
 
 func (c tally) String() string {
-	return fmt.Sprintf("%s: %d sent, %d lost %v, %d twice, %d behind a later one", c.name, c.sent, c.lost, c.gaps, c.duplicated, c.late)
+	return fmt.Sprintf("%s: %d sent, %d lost %v, %d twice, %d behind a later one, held back %v at most",
+		c.name, c.sent, c.lost, c.gaps, c.duplicated, c.late, c.waited)
 }
 
 // count ends the stream and waits for what is on its way.
@@ -193,7 +219,7 @@ func (s *sequence) wantWhole(t testing.TB) {
 }
 
 func (w *sequenceWay) tally() tally {
-	c := tally{name: w.name, sent: int(w.sent.Load()), late: w.late} //nolint:gosec // a count
+	c := tally{name: w.name, sent: int(w.sent.Load()), late: w.late, waited: w.waited} //nolint:gosec // a count
 	gap := 0
 	for i := range c.sent {
 		times := uint8(0)
