@@ -119,14 +119,14 @@ type Destination struct {
 	Last     time.Time    `json:"last"`
 }
 
-// Add adds what another record says of the same destination.
+// Add adds what another record, the later one, says of the same destination.
 func (d *Destination) Add(other Destination) {
 	d.Attempts += other.Attempts
 	d.Packets += other.Packets
 	if other.First.Before(d.First) {
 		d.First = other.First
 	}
-	if other.Last.After(d.Last) {
+	if !other.Last.Before(d.Last) {
 		d.Last, d.Outcome = other.Last, other.Outcome
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"math"
 	"time"
 
 	"op25b/census"
@@ -198,7 +199,7 @@ func (s *store) merged(ctx context.Context, row recordRow, key ...any) (recordRo
 	if err := row.fill(&more); err != nil {
 		return recordRow{}, err
 	}
-	merge(&r, more)
+	r.Merge(&more)
 	return rowOf(&r), rows.Close()
 }
 
@@ -305,3 +306,6 @@ func (s *store) forgetHour(ctx context.Context, hour int64) error {
 	_, err := s.conn.ExecContext(ctx, "DELETE FROM hours WHERE hour = ?", hour)
 	return err
 }
+
+// kept is n, or the most that SQLite can hold.
+func kept(n uint64) uint64 { return min(n, math.MaxInt64) }

@@ -3,9 +3,7 @@
 package report
 
 import (
-	"cmp"
 	"math/bits"
-	"net/netip"
 	"slices"
 	"time"
 
@@ -13,9 +11,8 @@ import (
 )
 
 // byHour sorts records by time, and makes one of those of the same hour, as there are
-// when a gateway is started anew. Their destinations may be the same or not: it takes
-// the larger number, which errs to the side of the mailer. Records that are so already,
-// as those of a report are, are returned as they are: nobody changes them.
+// when a gateway is started anew or a subscriber changes pools. Records that are so
+// already are returned as they are: nobody changes them.
 func byHour(records []census.Record) []census.Record {
 	inOrder := true
 	for i := 1; i < len(records); i++ {
@@ -33,55 +30,10 @@ func byHour(records []census.Record) []census.Record {
 			hours = append(hours, r)
 			continue
 		}
-		hours[last] = joinHour(hours[last], r)
+		hours[last].Merge(&r)
+		hours[last].Pool = r.Pool
 	}
 	return hours
-}
-
-func joinHour(a, b census.Record) census.Record {
-	for o := range a.Attempts {
-		a.Attempts[o] += b.Attempts[o]
-	}
-	a.Packets += b.Packets
-	a.Destinations = max(a.Destinations, b.Destinations)
-	a.Estimated = a.Estimated || b.Estimated
-	a.Minutes |= b.Minutes
-	a.Top = joinTop(a.Top, b.Top)
-	a.Pool = b.Pool
-	a.Unsolicited = joinReplies(a.Unsolicited, b.Unsolicited)
-	return a
-}
-
-// joinReplies takes the larger number of servers, as byHour does of destinations.
-func joinReplies(a, b census.Unsolicited) census.Unsolicited {
-	return census.Unsolicited{
-		SYNACKs: a.SYNACKs + b.SYNACKs, Resets: a.Resets + b.Resets, Data: a.Data + b.Data,
-		Peers: max(a.Peers, b.Peers), DataPeers: max(a.DataPeers, b.DataPeers),
-	}
-}
-
-// joinTop adds up destinations, and returns those with the most attempts.
-func joinTop(lists ...[]census.Destination) []census.Destination {
-	type key struct {
-		prefix netip.Prefix
-		port   uint16
-	}
-	at := map[key]int{}
-	all := []census.Destination{}
-	for _, d := range slices.Concat(lists...) {
-		k := key{d.Prefix, d.Port}
-		i, ok := at[k]
-		if !ok {
-			at[k] = len(all)
-			all = append(all, d)
-			continue
-		}
-		all[i].Add(d)
-	}
-	slices.SortStableFunc(all, func(a, b census.Destination) int {
-		return cmp.Or(cmp.Compare(b.Attempts, a.Attempts), a.Prefix.Addr().Compare(b.Prefix.Addr()))
-	})
-	return all[:min(len(all), census.MostTop):min(len(all), census.MostTop)]
 }
 
 // summarize fills what a finding says besides the judgment.
@@ -114,7 +66,7 @@ func summarize(hours []census.Record) Finding {
 	if f.Hours == 0 {
 		f.First, f.Last = hours[0].Hour, hours[len(hours)-1].Hour
 	}
-	f.Top = joinTop(tops...)
+	f.Top = census.MergeTop(tops...)
 	return f
 }
 

@@ -36,22 +36,13 @@ func (p Privacy) Apply(records []census.Record) []census.Record {
 
 // truncate shortens addresses. What becomes the same is one destination then.
 func truncate(top []census.Destination) []census.Destination {
-	var short []census.Destination
-	at := map[netip.Prefix]int{}
-	for _, d := range top {
+	short := slices.Clone(top)
+	for i := range short {
 		length := 24
-		if d.Prefix.Addr().Is6() {
+		if short[i].Prefix.Addr().Is6() {
 			length = 48
 		}
-		d.Prefix = netip.PrefixFrom(d.Prefix.Addr(), length).Masked()
-		i, ok := at[d.Prefix]
-		if !ok {
-			at[d.Prefix] = len(short)
-			short = append(short, d)
-			continue
-		}
-		short[i].Add(d)
+		short[i].Prefix = netip.PrefixFrom(short[i].Prefix.Addr(), length).Masked()
 	}
-	slices.SortStableFunc(short, func(a, b census.Destination) int { return int(b.Attempts) - int(a.Attempts) })
-	return short
+	return census.MergeTop(short)
 }
