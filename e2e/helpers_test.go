@@ -124,7 +124,7 @@ func runCmd(t testing.TB, node *lab.Node, cmd *exec.Cmd) output {
 	t.Helper()
 	var stdout, stderr bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &stdout, &stderr
-	cmd.WaitDelay = time.Second
+	cmd.WaitDelay = patience // children of Postfix's have it a while longer
 	begun := time.Now()
 	wait, err := launch(node, cmd)
 	if err != nil {

@@ -218,6 +218,23 @@ func (s *sequence) wantWhole(t testing.TB) {
 	}
 }
 
+// wantThousandth ends the stream, beside which others filled the queues: a thousandth may
+// be lost, and what found a queue full while the machine had other things to do.
+func (s *sequence) wantThousandth(t testing.TB, n *lab.Network) {
+	t.Helper()
+	tallies, full := s.count(t), int(droppedAtTUN(t, n))
+	t.Logf("dropped at full queues, of all: %d", full)
+	for _, c := range tallies {
+		t.Log(c)
+		if c.lost > c.sent/1000+full {
+			t.Errorf("%s: more than one in a thousand", c)
+		}
+		if c.duplicated > 0 {
+			t.Errorf("%s: none may come twice", c)
+		}
+	}
+}
+
 func (w *sequenceWay) tally() tally {
 	c := tally{name: w.name, sent: int(w.sent.Load()), late: w.late, waited: w.waited} //nolint:gosec // a count
 	gap := 0

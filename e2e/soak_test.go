@@ -40,12 +40,7 @@ func TestSoak(t *testing.T) {
 	if after.descriptors > before.descriptors+4 || after.threads > before.threads+4 || now > memory+16<<20 {
 		t.Error("something leaks")
 	}
-	for _, c := range stream.count(t) {
-		t.Log(c)
-		if c.lost*1000 > c.sent || c.duplicated > 0 {
-			t.Error(c)
-		}
-	}
+	stream.wantThousandth(t, n)
 	door.end(t)
 	if code := bulk.wait(t); code != 0 {
 		t.Errorf("iperf3 ended with %d:\n%s", code, bulk.output())
