@@ -70,24 +70,42 @@ func (r *Record) namesAll(names map[netip.Prefix]bool) bool {
 // MergeTop adds up destinations that are in several lists, and returns those with the
 // most attempts, MostTop of them at most. Of what is the same, later lists come later.
 func MergeTop(lists ...[]Destination) []Destination {
-	type key struct {
-		prefix netip.Prefix
-		port   uint16
+	return addUp(slices.Concat(lists...), func(d *Destination) identity { return identity{prefix: d.Prefix, port: d.Port} })
+}
+
+// ShortenTop returns destinations of which less is said, with shorten's prefix of their
+// address, or which are left out where that is not valid. Those that become the same are
+// added up, apart by outcome: the relay's neighbors are no relays.
+func ShortenTop(top []Destination, shorten func(netip.Addr) netip.Prefix) []Destination {
+	short := slices.Clone(top)
+	for i := range short {
+		short[i].Prefix = shorten(short[i].Prefix.Addr())
 	}
-	at := map[key]int{}
-	all := []Destination{}
-	for _, d := range slices.Concat(lists...) {
-		k := key{d.Prefix, d.Port}
-		i, ok := at[k]
-		if !ok {
-			at[k] = len(all)
-			all = append(all, d)
+	short = slices.DeleteFunc(short, func(d Destination) bool { return !d.Prefix.IsValid() })
+	return addUp(short, func(d *Destination) identity { return identity{d.Prefix, d.Port, d.Outcome} })
+}
+
+// identity is by what destinations are told apart.
+type identity struct {
+	prefix  netip.Prefix
+	port    uint16
+	outcome Outcome
+}
+
+func addUp(all []Destination, of func(*Destination) identity) []Destination {
+	at := map[identity]int{}
+	sums := []Destination{}
+	for i := range all {
+		k := of(&all[i])
+		if known, ok := at[k]; ok {
+			sums[known].Add(all[i])
 			continue
 		}
-		all[i].Add(d)
+		at[k] = len(sums)
+		sums = append(sums, all[i])
 	}
-	slices.SortFunc(all, func(a, b Destination) int {
+	slices.SortStableFunc(sums, func(a, b Destination) int {
 		return cmp.Or(cmp.Compare(b.Attempts, a.Attempts), a.Prefix.Compare(b.Prefix), cmp.Compare(a.Port, b.Port))
 	})
-	return slices.Clip(all[:min(len(all), MostTop)])
+	return slices.Clip(sums[:min(len(sums), MostTop)])
 }

@@ -6,6 +6,7 @@ import (
 	"net/netip"
 	"slices"
 	"testing"
+	"time"
 )
 
 // TestMergeDestinations has what follows from the names, and how far.
@@ -56,5 +57,35 @@ func TestMergeDestinations(t *testing.T) {
 	r.Merge(&more)
 	if len(r.Top) != MostTop || slices.ContainsFunc(r.Top, func(d Destination) bool { return d.Attempts < 2 }) {
 		t.Error(r.Top)
+	}
+}
+
+// TestShortenTop adds up what becomes the same network, and loses no outcome by it.
+func TestShortenTop(t *testing.T) {
+	t.Parallel()
+	noon := time.Date(2026, 11, 28, 12, 0, 0, 0, time.UTC)
+	of := func(prefix string, port uint16, outcome Outcome, attempts uint64, minute int) Destination {
+		at := noon.Add(time.Duration(minute) * time.Minute)
+		return Destination{Prefix: netip.MustParsePrefix(prefix), Port: port, Outcome: outcome, Attempts: attempts, Packets: 2 * attempts, First: at, Last: at}
+	}
+	given := []Destination{
+		of("203.0.113.25/32", 25, Refused, 5, 7), of("203.0.113.26/32", 25, Refused, 4, 3), of("203.0.113.27/32", 25, Relayed, 3, 1),
+		of("203.0.113.28/32", 2525, Refused, 2, 1), of("198.51.100.1/32", 25, Refused, 1, 1),
+	}
+	before := slices.Clone(given)
+	both := of("203.0.113.0/24", 25, Refused, 9, 7)
+	both.First = noon.Add(3 * time.Minute)
+	want := []Destination{both, of("203.0.113.0/24", 25, Relayed, 3, 1), of("203.0.113.0/24", 2525, Refused, 2, 1)}
+	got := ShortenTop(given, func(addr netip.Addr) netip.Prefix {
+		if addr == netip.MustParseAddr("198.51.100.1") {
+			return netip.Prefix{}
+		}
+		return netip.PrefixFrom(addr, 24).Masked()
+	})
+	if !slices.Equal(got, want) {
+		t.Errorf("%+v, want %+v", got, want)
+	}
+	if !slices.Equal(given, before) {
+		t.Error("what is only to be read was changed", given)
 	}
 }

@@ -3,9 +3,7 @@
 package main
 
 import (
-	"cmp"
 	"context"
-	"net/netip"
 	"slices"
 	"sync"
 	"time"
@@ -142,33 +140,7 @@ func redactRecords(records []census.Record, privacy config.JournalDestinations) 
 	}
 	kept := slices.Clone(records)
 	for i := range kept {
-		kept[i].Top = redactDestinations(kept[i].Top, journal.Privacy(privacy))
+		kept[i].Top = census.ShortenTop(kept[i].Top, journal.Privacy(privacy).Redact)
 	}
-	return kept
-}
-
-func redactDestinations(all []census.Destination, privacy journal.Privacy) []census.Destination {
-	type key struct {
-		prefix  netip.Prefix
-		port    uint16
-		outcome census.Outcome
-	}
-	at := map[key]int{}
-	var kept []census.Destination
-	for _, d := range all {
-		d.Prefix = privacy.Redact(d.Prefix.Addr())
-		if !d.Prefix.IsValid() {
-			continue
-		}
-		k := key{d.Prefix, d.Port, d.Outcome}
-		i, known := at[k]
-		if !known {
-			at[k] = len(kept)
-			kept = append(kept, d)
-			continue
-		}
-		kept[i].Add(d)
-	}
-	slices.SortStableFunc(kept, func(a, b census.Destination) int { return cmp.Compare(b.Attempts, a.Attempts) })
 	return kept
 }

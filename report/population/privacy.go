@@ -25,7 +25,7 @@ func (p Privacy) Apply(records []census.Record) []census.Record {
 	for i := range kept {
 		switch p {
 		case Truncated:
-			kept[i].Top = truncate(kept[i].Top)
+			kept[i].Top = census.ShortenTop(kept[i].Top, truncate)
 		case Absent:
 			kept[i].Top = nil
 		case Full:
@@ -34,15 +34,11 @@ func (p Privacy) Apply(records []census.Record) []census.Record {
 	return kept
 }
 
-// truncate shortens addresses. What becomes the same is one destination then.
-func truncate(top []census.Destination) []census.Destination {
-	short := slices.Clone(top)
-	for i := range short {
-		length := 24
-		if short[i].Prefix.Addr().Is6() {
-			length = 48
-		}
-		short[i].Prefix = netip.PrefixFrom(short[i].Prefix.Addr(), length).Masked()
+// truncate shortens an address, as the journal does.
+func truncate(addr netip.Addr) netip.Prefix {
+	length := 24
+	if addr.Is6() {
+		length = 48
 	}
-	return census.MergeTop(short)
+	return netip.PrefixFrom(addr, length).Masked()
 }
