@@ -12,6 +12,8 @@ import (
 
 	"github.com/go-viper/mapstructure/v2"
 	"go.yaml.in/yaml/v3"
+
+	"op25b/config/input"
 )
 
 // decodeHook turns text into the types of Config. Text reaches it from the file
@@ -55,7 +57,7 @@ func closedFromText(_, to reflect.Type, data any) (any, error) {
 	if slices.Contains(allowed, text) {
 		return reflect.ValueOf(text).Convert(to).Interface(), nil
 	}
-	m := &mistake{what: "unknown value " + quote(text), fix: "write " + oneOf(allowed)}
+	m := &mistake{what: "unknown value " + input.Quote(text), fix: "write " + oneOf(allowed)}
 	if near := nearest(text, allowed); near != "" {
 		m.fix = "did you mean " + near + "? Write " + oneOf(allowed)
 	}
@@ -111,7 +113,7 @@ func parseAddr(text string) (netip.Addr, error) {
 	if p, err := netip.ParsePrefix(text); err == nil {
 		return netip.Addr{}, &mistake{text + " is a prefix where an address belongs", "write " + p.Addr().String()}
 	}
-	return netip.Addr{}, &mistake{quote(text) + " is not an IP address", "write an address such as 192.0.2.1 or \"2001:db8::1\""}
+	return netip.Addr{}, &mistake{input.Quote(text) + " is not an IP address", "write an address such as 192.0.2.1 or \"2001:db8::1\""}
 }
 
 func parsePrefix(text string) (netip.Prefix, error) {
@@ -126,7 +128,7 @@ func parsePrefix(text string) (netip.Prefix, error) {
 	if p, ok := parseNetmask(text); ok {
 		return netip.Prefix{}, &mistake{text + " has a netmask for a prefix length", "write " + p.String()}
 	}
-	return netip.Prefix{}, &mistake{quote(text) + " is not an IP prefix", "write an address and a length, such as 192.0.2.0/24 or \"2001:db8::/32\""}
+	return netip.Prefix{}, &mistake{input.Quote(text) + " is not an IP prefix", "write an address and a length, such as 192.0.2.0/24 or \"2001:db8::/32\""}
 }
 
 // parseNetmask understands 10.0.0.0/255.0.0.0, to answer it with 10.0.0.0/8.

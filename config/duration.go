@@ -7,6 +7,8 @@ import (
 	"regexp"
 	"strconv"
 	"time"
+
+	"op25b/config/input"
 )
 
 // Duration is a number of whole days of 24 hours each, which the file writes as
@@ -27,7 +29,7 @@ var durationForm = regexp.MustCompile(`^(0|[1-9][0-9]{0,4})d$`)
 func parseDuration(text string) (Duration, error) {
 	m := durationForm.FindStringSubmatch(text)
 	if m == nil {
-		return 0, &mistake{quote(text) + " is not a number of days", "write one such as 90d"}
+		return 0, &mistake{input.Quote(text) + " is not a number of days", "write one such as 90d"}
 	}
 	n, _ := strconv.Atoi(m[1]) // digits, as matched
 	return Days(n), nil

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"net/netip"
 	"slices"
+
+	"op25b/config/input"
 )
 
 // fill reads the lists that pools, relays and destinations name, and adds their prefixes to
@@ -40,11 +42,11 @@ func (f *filler) fill(path, name string, prefixes []netip.Prefix) []netip.Prefix
 		return prefixes
 	}
 	if !isPlainPath(name) {
-		f.report(key, quote(name)+" is not a plain path", "write one, as in residential.txt, or remove the line")
+		f.report(key, input.Quote(name)+" is not a plain path", "write one, as in residential.txt, or remove the line")
 		return prefixes
 	}
 	name = f.resolve(name)
-	file, err := openList(name)
+	file, err := input.Open(name, maxListSize)
 	if err != nil {
 		f.report(key, err.Error(), listFix(err))
 		return prefixes

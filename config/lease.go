@@ -5,6 +5,8 @@ package config
 import (
 	"net/netip"
 	"strings"
+
+	"op25b/config/input"
 )
 
 // LeaseSource tells who had an address at some time. It changes no verdict. Which
@@ -41,7 +43,7 @@ func parseClient(text string) (Client, error) {
 		return Client{netip.PrefixFrom(addr, addr.BitLen())}, nil
 	}
 	if !strings.Contains(text, "/") {
-		return Client{}, &mistake{quote(text) + " is neither an IP address nor a prefix", `write one such as 192.0.2.10 or "2001:db8::/64"`}
+		return Client{}, &mistake{input.Quote(text) + " is neither an IP address nor a prefix", `write one such as 192.0.2.10 or "2001:db8::/64"`}
 	}
 	p, err := parsePrefix(text)
 	return Client{p}, err
@@ -50,7 +52,7 @@ func parseClient(text string) (Client, error) {
 func parseAddrPort(text string) (netip.AddrPort, error) {
 	a, err := netip.ParseAddrPort(text)
 	if err != nil {
-		return netip.AddrPort{}, &mistake{quote(text) + " is not an address and a port", `write both, as in 192.0.2.1:1813 or "[2001:db8::1]:1813"`}
+		return netip.AddrPort{}, &mistake{input.Quote(text) + " is not an address and a port", `write both, as in 192.0.2.1:1813 or "[2001:db8::1]:1813"`}
 	}
 	return a, nil
 }

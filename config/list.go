@@ -14,7 +14,8 @@ import (
 	"os"
 	"slices"
 	"strings"
-	"syscall"
+
+	"op25b/config/input"
 )
 
 const (
@@ -78,8 +79,8 @@ func (l *list) refuse(line int, text string, err error) {
 	m := &mistake{what: err.Error()}
 	errors.As(err, &m)
 	fix := strings.ReplaceAll(m.fix, `"`, "") // quotes are for YAML
-	if _, what, ok := strangeBytes([]byte(text)); !ok {
-		m.what, fix = what, "save the file as plain UTF-8 text"
+	if strange := input.Strange([]byte(text)); strange != nil {
+		m.what, fix = strange.What, strange.Fix
 	} else if strings.ContainsAny(text, " \t,;") {
 		fix = oneEach
 	}
@@ -102,30 +103,6 @@ func (l *list) problems() Problems {
 	}
 	rest := Problem{File: l.file, Path: l.key, What: fmt.Sprintf("and %d more", l.more), Fix: "correct those above, and check again"}
 	return append(l.found, rest)
-}
-
-// openList opens a list, and nothing that would wait, never end or have no
-// place in memory.
-func openList(path string) (*os.File, error) {
-	// Without O_NONBLOCK, a FIFO opens only when somebody writes to it.
-	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0)
-	if err != nil {
-		return nil, err
-	}
-	info, err := f.Stat()
-	switch {
-	case err != nil:
-	case info.IsDir():
-		err = &fs.PathError{Op: "read", Path: path, Err: syscall.EISDIR}
-	case !info.Mode().IsRegular():
-		err = &fs.PathError{Op: "read", Path: path, Err: errors.New("not a regular file")}
-	case info.Size() > maxListSize:
-		err = &fs.PathError{Op: "read", Path: path, Err: syscall.EFBIG}
-	default:
-		return f, nil
-	}
-	f.Close()
-	return nil, err
 }
 
 // room is how many prefixes a list holds, at most: it counts the lines. To grow
@@ -151,15 +128,9 @@ func room(f *os.File) int {
 
 // listFix tells what to do about a list that cannot be read.
 func listFix(err error) string {
-	switch {
-	case errors.Is(err, fs.ErrNotExist):
-		return "name an existing file; a relative path starts where the configuration is"
-	case errors.Is(err, fs.ErrPermission):
-		return "run as root, or let this user read the file"
-	case errors.Is(err, syscall.EISDIR):
-		return "name a file inside it"
-	case errors.Is(err, syscall.EFBIG):
-		return fmt.Sprintf("divide it among several entries: a list has at most %d MiB", maxListSize>>20)
+	fix := input.Fix(err, "entries", maxListSize)
+	if errors.Is(err, fs.ErrNotExist) {
+		fix += "; a relative path starts where the configuration is"
 	}
-	return "name a plain file that can be read"
+	return fix
 }

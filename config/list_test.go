@@ -18,6 +18,8 @@ import (
 	"testing/iotest"
 
 	"github.com/google/go-cmp/cmp"
+
+	"op25b/config/input"
 )
 
 func readList(t *testing.T, text string) (*list, []netip.Prefix) {
@@ -105,12 +107,12 @@ func TestOpenList(t *testing.T) {
 	tests := []struct{ path, want, fix string }{
 		{fifo, "read " + fifo + ": not a regular file", "name a plain file that can be read"},
 		{"/dev/zero", "read /dev/zero: not a regular file", "name a plain file that can be read"},
-		{huge, "read " + huge + ": file too large", "divide it among several entries: a list has at most 256 MiB"},
+		{huge, "read " + huge + ": file too large", "divide it among several entries: one has at most 256 MiB"},
 		{dir, "read " + dir + ": is a directory", "name a file inside it"},
 		{dir + "/absent", "open " + dir + "/absent: no such file or directory", "name an existing file; a relative path starts where the configuration is"},
 	}
 	for _, tt := range tests {
-		f, err := openList(tt.path)
+		f, err := input.Open(tt.path, maxListSize)
 		if err == nil {
 			f.Close()
 			t.Errorf("%s opens", tt.path)
@@ -174,7 +176,7 @@ func TestRoom(t *testing.T) {
 		if err := os.WriteFile(path, []byte(tt.text), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		f, err := openList(path)
+		f, err := input.Open(path, maxListSize)
 		if err != nil {
 			t.Fatal(err)
 		}

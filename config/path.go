@@ -6,6 +6,8 @@ import (
 	"path/filepath"
 	"strings"
 	"unicode"
+
+	"op25b/config/input"
 )
 
 // resolve returns the path that a name stands for: a relative one starts where the
@@ -41,7 +43,7 @@ func isPlainPath(name string) bool {
 // filePath checks the name of a file, and that no other entry has it already.
 func (v *validator) filePath(places map[string]string, key, name string) {
 	if !isPlainPath(name) {
-		v.report(key, quote(name)+" is not a plain path", "write one, absolute or relative to the configuration's directory")
+		v.report(key, input.Quote(name)+" is not a plain path", "write one, absolute or relative to the configuration's directory")
 		return
 	}
 	seen(v, places, filepath.Clean(v.origin.resolve(name)), key, show(name))

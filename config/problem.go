@@ -8,6 +8,8 @@ import (
 	"strconv"
 	"strings"
 	"unicode"
+
+	"op25b/config/input"
 )
 
 // environment stands in Problem.File for what came from a variable.
@@ -89,16 +91,7 @@ func (m *mistake) Error() string { return m.what + ": " + m.fix }
 func show(s string) string {
 	odd := func(r rune) bool { return unicode.IsSpace(r) || !unicode.IsPrint(r) }
 	if s == "" || len(s) > longest || strings.ContainsFunc(s, odd) {
-		return quote(s)
+		return input.Quote(s)
 	}
 	return s
-}
-
-// quote shows a value of the operator's in a message: one line, not too long.
-func quote(s string) string {
-	runes := []rune(s)
-	if len(runes) > longest {
-		s = string(runes[:longest]) + "…"
-	}
-	return strconv.Quote(s)
 }

@@ -49,22 +49,14 @@ func TestProblemsJSON(t *testing.T) {
 	}
 }
 
-func TestQuote(t *testing.T) {
+func TestShow(t *testing.T) {
 	t.Parallel()
 	long := "0123456789012345678901234567890123456789012345678901234567890123456789"
-	tests := []struct{ in, quoted, shown string }{
-		{"25", `"25"`, `25`},
-		{"", `""`, `""`},
-		{"two words", `"two words"`, `"two words"`},
-		{"a\x1b[2Jb\n", `"a\x1b[2Jb\n"`, `"a\x1b[2Jb\n"`},
-		{long, `"` + long[:60] + `…"`, `"` + long[:60] + `…"`},
-	}
-	for _, tt := range tests {
-		if got := quote(tt.in); got != tt.quoted {
-			t.Errorf("quote(%q) = %s, want %s", tt.in, got, tt.quoted)
-		}
-		if got := show(tt.in); got != tt.shown {
-			t.Errorf("show(%q) = %s, want %s", tt.in, got, tt.shown)
+	for given, want := range map[string]string{
+		"25": "25", "": `""`, "two words": `"two words"`, "a\x1b[2Jb\n": `"a\x1b[2Jb\n"`, long: `"` + long[:60] + `…"`,
+	} {
+		if got := show(given); got != want {
+			t.Errorf("show(%q) = %s, want %s", given, got, want)
 		}
 	}
 }

@@ -9,6 +9,8 @@ import (
 	"strings"
 
 	"go.yaml.in/yaml/v3"
+
+	"op25b/config/input"
 )
 
 // readRoot checks the tree against Config and keeps what fits. The recursion is
@@ -97,13 +99,13 @@ func (s *source) readValue(n *yaml.Node, t reflect.Type, path string) any {
 	case !isNumber(t) && isText, isNumber(t) && isDecimal(n), isAuto(t) && n.Value == auto:
 		return n.Value
 	case isNumber(t) && isText && isDecimal(&yaml.Node{Value: n.Value}):
-		return s.refuse(n, path, quote(n.Value)+" is text where a number belongs", "write "+show(n.Value)+", without quotes")
+		return s.refuse(n, path, input.Quote(n.Value)+" is text where a number belongs", "write "+show(n.Value)+", without quotes")
 	case isNumber(t):
 		return s.refuse(n, path, show(n.Value)+" is not a whole decimal number", "write "+example(t))
 	case isClosed(t):
 		return s.refuse(n, path, show(n.Value)+" is "+describe(n)+" where a word belongs", "write "+example(t))
 	case t.Kind() == reflect.String:
-		return s.refuse(n, path, show(n.Value)+" is "+describe(n)+" where text belongs", "write "+quote(n.Value)+" if that is meant")
+		return s.refuse(n, path, show(n.Value)+" is "+describe(n)+" where text belongs", "write "+input.Quote(n.Value)+" if that is meant")
 	default:
 		return s.refuse(n, path, show(n.Value)+" is "+describe(n)+" where text belongs", "write "+example(t))
 	}
@@ -163,7 +165,7 @@ func printable(name *yaml.Node) string {
 		return r == '_' || r == '-' || '0' <= r && r <= '9' || 'a' <= r && r <= 'z' || 'A' <= r && r <= 'Z'
 	}
 	if name.Value == "" || strings.ContainsFunc(name.Value, func(r rune) bool { return !plain(r) }) {
-		return quote(name.Value)
+		return input.Quote(name.Value)
 	}
 	return name.Value
 }

@@ -7,6 +7,8 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+
+	"op25b/config/input"
 )
 
 // Share is a part of all subscribers, in hundredths of a percent: 1 to 10000. Zero
@@ -28,7 +30,7 @@ func parseShare(text string) (Share, error) {
 	const fix = "write a share from 0.01% to 100%, with two decimals at most"
 	m := shareForm.FindStringSubmatch(text)
 	if m == nil {
-		return 0, &mistake{quote(text) + " is not a share", fix}
+		return 0, &mistake{input.Quote(text) + " is not a share", fix}
 	}
 	n, _ := strconv.Atoi(m[1] + (m[2] + "00")[:2]) // digits, as matched
 	if n < 1 || n > int(Everyone) {

@@ -7,6 +7,8 @@ import (
 	"strings"
 	"time"
 	_ "time/tzdata" // zones are known on a machine that has no list of them
+
+	"op25b/config/input"
 )
 
 // Time is a moment as an operator writes it, in the zone that was written. Zero:
@@ -44,7 +46,7 @@ func parseTime(text string) (Time, error) {
 		return parseRFC3339(text)
 	}
 	if m := looseForm.FindStringSubmatch(text); m != nil {
-		return Time{}, &mistake{quote(text) + " is not RFC 3339 in capitals and whole seconds",
+		return Time{}, &mistake{input.Quote(text) + " is not RFC 3339 in capitals and whole seconds",
 			"write " + m[1] + "T" + m[2] + orSeconds(m[3]) + strings.ToUpper(m[4])}
 	}
 	if m := localForm.FindStringSubmatch(text); m != nil {
@@ -57,7 +59,7 @@ func parseTime(text string) (Time, error) {
 		}
 		return Time{}, &mistake{show(text) + " does not say " + missing(m[2]), "write it out, as in " + m[1] + " " + clock + " Asia/Tokyo"}
 	}
-	return Time{}, &mistake{quote(text) + " is not a time", timeFix}
+	return Time{}, &mistake{input.Quote(text) + " is not a time", timeFix}
 }
 
 // orSeconds completes a clock that was written without.
@@ -100,19 +102,19 @@ func parseLocal(text, wall, zone string) (Time, error) {
 	case 1:
 		return inRange(moments[0], text)
 	default:
-		return Time{}, &mistake{quote(text) + " is twice, since clocks are put back",
+		return Time{}, &mistake{input.Quote(text) + " is twice, since clocks are put back",
 			"write " + rfc3339(moments[0]) + " for the first, or " + rfc3339(moments[len(moments)-1]) + " for the second"}
 	}
 }
 
 func notInCalendar(text string) error {
-	return &mistake{quote(text) + " is on no calendar or clock", "check day, hour and offset, and " + timeFix}
+	return &mistake{input.Quote(text) + " is on no calendar or clock", "check day, hour and offset, and " + timeFix}
 }
 
 // inRange keeps to years that every part of the program can count in nanoseconds.
 func inRange(t time.Time, text string) (Time, error) {
 	if year := t.UTC().Year(); year < 2000 || year > 2199 {
-		return Time{}, &mistake{quote(text) + " is too far away", "write a year from 2000 to 2199"}
+		return Time{}, &mistake{input.Quote(text) + " is too far away", "write a year from 2000 to 2199"}
 	}
 	return Time{Time: t, text: text}, nil
 }
@@ -188,7 +190,7 @@ func changesNear(shown time.Time, loc *time.Location) []time.Time {
 // skipped tells what to write instead of a time that clocks jump over: the moment
 // when they do.
 func skipped(text string, shown time.Time, loc *time.Location) error {
-	m := &mistake{quote(text) + " does not exist, since clocks are put forward", timeFix}
+	m := &mistake{input.Quote(text) + " does not exist, since clocks are put forward", timeFix}
 	for _, change := range changesNear(shown, loc) {
 		if wall(change) > wall(shown) {
 			m.fix = "write " + rfc3339(change) + ", when they are, or another time"

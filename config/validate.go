@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"net/netip"
 	"strconv"
+
+	"op25b/config/input"
 )
 
 // maxAddresses is more than any gateway needs of its own. Each is compared with
@@ -121,7 +123,7 @@ func (v *validator) address(path string, addr netip.Addr) {
 	case !addr.IsValid():
 		return // decoding said so
 	case addr.Zone() != "":
-		v.report(path, quote(addr.String())+" has a zone", "write a global address, without %")
+		v.report(path, input.Quote(addr.String())+" has a zone", "write a global address, without %")
 		return
 	case addr.Is4In6():
 		v.report(path, addr.String()+" is an IPv4 address written as IPv6", "write "+addr.Unmap().String())

@@ -9,6 +9,8 @@ import (
 	"path"
 	"strconv"
 	"strings"
+
+	"op25b/config/input"
 )
 
 // maxSocketPath is in bytes: sun_path of unix(7) without the final zero.
@@ -25,11 +27,11 @@ func (v *validator) socket(name string) {
 	const key = "control.socket"
 	switch {
 	case !path.IsAbs(name):
-		v.report(key, quote(name)+" is not an absolute path", "write one, as in "+Default().Control.Socket)
+		v.report(key, input.Quote(name)+" is not an absolute path", "write one, as in "+Default().Control.Socket)
 	case len(name) > maxSocketPath:
 		v.report(key, fmt.Sprintf("is %d bytes long", len(name)), fmt.Sprintf("write a path of at most %d bytes", maxSocketPath))
 	case path.Clean(name) != name || name == "/" || strings.Contains(name, "\x00"):
-		v.report(key, quote(name)+" is not the plain path of a file", "write one without //, . and .., and without a / at its end")
+		v.report(key, input.Quote(name)+" is not the plain path of a file", "write one without //, . and .., and without a / at its end")
 	}
 }
 
@@ -38,19 +40,19 @@ func (v *validator) metrics(address string) {
 	fix := `write host:port, as in ` + Default().Control.Metrics + ` or "[::1]:9925", or "" for off`
 	host, port, err := net.SplitHostPort(address)
 	if err != nil {
-		v.report(key, quote(address)+" is not host:port", fix)
+		v.report(key, input.Quote(address)+" is not host:port", fix)
 		return
 	}
 	if n, err := strconv.ParseUint(port, 10, 16); err != nil || n == 0 {
-		v.report(key, quote(port)+" is not a port", fix)
+		v.report(key, input.Quote(port)+" is not a port", fix)
 	}
 	if host == "" {
 		// To listen on the subscribers' side too has to be said aloud.
-		v.report(key, quote(address)+" names no address to listen on", fix+"; 0.0.0.0 or [::] is every address")
+		v.report(key, input.Quote(address)+" names no address to listen on", fix+"; 0.0.0.0 or [::] is every address")
 		return
 	}
 	if !isHost(host) {
-		v.report(key, quote(host)+" is neither an IP address nor a host name", fix)
+		v.report(key, input.Quote(host)+" is neither an IP address nor a host name", fix)
 	}
 }
 

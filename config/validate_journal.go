@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"path"
 	"strconv"
+
+	"op25b/config/input"
 )
 
 // maxRetention is ten years: history that is kept for longer is forgotten there.
@@ -14,7 +16,7 @@ const maxRetention = 3650
 func (v *validator) journal() {
 	j := v.Journal
 	if j.Path != "" && (!path.IsAbs(j.Path) || !isPlainPath(j.Path) || path.Clean(j.Path) != j.Path || j.Path == "/") {
-		v.report("journal.path", quote(j.Path)+" is not the plain, absolute path of a file", `write one, as in /var/lib/op25b/journal.db, or "" for off`)
+		v.report("journal.path", input.Quote(j.Path)+" is not the plain, absolute path of a file", `write one, as in /var/lib/op25b/journal.db, or "" for off`)
 	}
 	const fewest, most = 1024, 1_000_000
 	if n := v.Attempts.Subscribers; n < fewest || n > most {

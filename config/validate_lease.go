@@ -7,6 +7,8 @@ import (
 	"net/netip"
 	"slices"
 	"strings"
+
+	"op25b/config/input"
 )
 
 // keys are those that a source of the kind needs; it has no other ones.
@@ -84,11 +86,11 @@ func (v *validator) listen(places map[netip.AddrPort]string, path string, a neti
 	case !a.IsValid():
 		return // decoding said so
 	case a.Port() == 0:
-		v.report(path, quote(a.String())+" names no port", "write a port from 1 to 65535; 1813 is usual")
+		v.report(path, input.Quote(a.String())+" names no port", "write a port from 1 to 65535; 1813 is usual")
 	case a.Addr().Is4In6():
-		v.report(path, quote(a.String())+" is an IPv4 address written as IPv6", "write "+netip.AddrPortFrom(a.Addr().Unmap(), a.Port()).String())
+		v.report(path, input.Quote(a.String())+" is an IPv4 address written as IPv6", "write "+netip.AddrPortFrom(a.Addr().Unmap(), a.Port()).String())
 	case a.Addr().IsMulticast():
-		v.report(path, quote(a.String())+" is multicast", "write an address of this machine")
+		v.report(path, input.Quote(a.String())+" is multicast", "write an address of this machine")
 	default:
 		seen(v, places, a, path, a.String())
 	}

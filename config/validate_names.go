@@ -7,6 +7,8 @@ import (
 	"strconv"
 	"strings"
 	"unicode"
+
+	"op25b/config/input"
 )
 
 // maxInterfaceName is in bytes: the kernel's IFNAMSIZ without the final zero.
@@ -33,7 +35,7 @@ func (v *validator) interfaces() {
 // and the interface would come up under another name.
 func (v *validator) tunnelName(places map[string]string, path, name string) {
 	if strings.Contains(name, "%") {
-		v.report(path, "has a % in "+quote(name), "write a name without it")
+		v.report(path, "has a % in "+input.Quote(name), "write a name without it")
 		return
 	}
 	v.interfaceName(places, path, name)
@@ -48,9 +50,9 @@ func (v *validator) interfaceName(places map[string]string, path, name string) {
 	case name == "":
 		v.report(path, "is empty", fix)
 	case len(name) > maxInterfaceName:
-		v.report(path, quote(name)+" is "+strconv.Itoa(len(name))+" bytes long", fix)
+		v.report(path, input.Quote(name)+" is "+strconv.Itoa(len(name))+" bytes long", fix)
 	case name == ".", name == "..", strings.ContainsFunc(name, strange):
-		v.report(path, quote(name)+" cannot be the name of an interface", fix)
+		v.report(path, input.Quote(name)+" cannot be the name of an interface", fix)
 	default:
 		seen(v, places, name, path, name)
 	}
@@ -63,8 +65,8 @@ func (v *validator) label(places map[string]string, path, name string) {
 	case name == "":
 		v.report(path, "is missing", "write a short name for it")
 	case strings.TrimSpace(name) != name, strings.ContainsFunc(name, unprintable):
-		v.report(path, quote(name)+" has blanks around it or characters that do not print", "write a short, plain name")
+		v.report(path, input.Quote(name)+" has blanks around it or characters that do not print", "write a short, plain name")
 	default:
-		seen(v, places, name, path, quote(name))
+		seen(v, places, name, path, input.Quote(name))
 	}
 }

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+
+	"op25b/config/input"
 )
 
 // group is what names can refer to: the pools, or the destinations.
@@ -36,9 +38,9 @@ func (v *validator) references(path string, names []string, g group) {
 	for i, name := range names {
 		at := fmt.Sprintf("%s[%d]", path, i)
 		if _, ok := g.entries[name]; ok {
-			seen(v, places, name, at, quote(name))
+			seen(v, places, name, at, input.Quote(name))
 		} else if g.whole {
-			v.report(at, quote(name)+" is not in "+g.path, g.suggest(name))
+			v.report(at, input.Quote(name)+" is not in "+g.path, g.suggest(name))
 		}
 	}
 }

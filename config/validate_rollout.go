@@ -7,6 +7,8 @@ import (
 	"net/netip"
 	"slices"
 	"strings"
+
+	"op25b/config/input"
 )
 
 // maxSteps is how many phases, and how many brownouts, there can be. Each that is on
@@ -83,7 +85,7 @@ func (v *validator) idle() {
 		for j, name := range b.Pools {
 			at := fmt.Sprintf("%s[%d]", path, j)
 			if !taken[name] && !v.troubled(at) {
-				v.report(at, quote(name)+" is in no phase, and so refused everything already", "add a phase for it, or remove it")
+				v.report(at, input.Quote(name)+" is in no phase, and so refused everything already", "add a phase for it, or remove it")
 			}
 		}
 	}
@@ -117,7 +119,7 @@ func (v *validator) dynamicPools(path string, names []string, pools group) {
 	for i, name := range names {
 		entry, ok := pools.entries[name]
 		if ok && v.Policy.Pools[entry].Assignment == AssignmentStatic {
-			v.report(fmt.Sprintf("%s[%d]", path, i), quote(name)+" is a static pool, which is refused nothing",
+			v.report(fmt.Sprintf("%s[%d]", path, i), input.Quote(name)+" is a static pool, which is refused nothing",
 				"remove it, or write assignment: dynamic for that pool")
 		}
 	}

@@ -352,7 +352,7 @@ func (a *arena) shoot(t *testing.T, r run, results [][2]result) {
 		words[j] = strings.ReplaceAll(words[j], "~", " ")
 	}
 	// Without an answer most exit with an error: it is what they print that counts.
-	out, err := a.network.Dynamic.CombinedOutput(exec.Command("timeout", append([]string{"--kill-after=1", "90"}, words...)...))
+	out, err := a.network.Dynamic.CombinedOutput(exec.Command("timeout", append([]string{"--kill-after=1", "300"}, words...)...))
 	const timedOut = 124 // timeout(1)
 	if exit, ok := errors.AsType[*exec.ExitError](err); ok && exit.ExitCode() == timedOut {
 		t.Errorf("%s does not end\n%s", first.title(), out)

@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"go.yaml.in/yaml/v3"
+
+	"op25b/config/input"
 )
 
 // ErrNotExempt is the error of an edit of an exemption that is not in the file.
@@ -117,7 +119,7 @@ func change(path string, create bool, edit edit) error {
 		return fmt.Errorf("edit %s: %w", path, err)
 	}
 	defer f.unlock()
-	data, err := readFile(f.path)
+	data, err := input.Read(f.path, maxFileSize)
 	if err != nil && (!create || !errors.Is(err, fs.ErrNotExist)) {
 		return Problems{unreadable(path, err)}
 	}
@@ -142,14 +144,14 @@ func (e edit) of(path string, data []byte) ([]byte, error) {
 		return nil, err
 	}
 	mark := data[:len(data)-len(d.text)]
+	if len(mark)+len(text) > maxFileSize {
+		return nil, fmt.Errorf("%s would be larger than %d MiB: use another file", path, maxFileSize>>20)
+	}
 	return slices.Concat(mark, text), verify(path, text, want)
 }
 
 // verify reads what an edit made, and refuses what says anything else than wanted.
 func verify(path string, text []byte, want []Exemption) error {
-	if len(text)+len(byteOrderMark) > maxFileSize {
-		return fmt.Errorf("%s would be larger than %d MiB: use another file", path, maxFileSize>>20)
-	}
 	got := parse(path, text, map[netip.Prefix]Exemption{})
 	if text == nil || len(got.problems) > 0 || !slices.EqualFunc(got.exemptions(), want, sameRecord) {
 		return fmt.Errorf("%s %w: write each exemption on lines of its own, after a dash", path, ErrByHand)

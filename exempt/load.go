@@ -4,12 +4,10 @@ package exempt
 
 import (
 	"errors"
-	"fmt"
-	"io"
 	"io/fs"
 	"net/netip"
-	"os"
-	"syscall"
+
+	"op25b/config/input"
 )
 
 // maxFileSize is in bytes. A hundred thousand exemptions stay below it.
@@ -25,7 +23,7 @@ func Load(paths ...string) ([]Exemption, error) {
 		seen     = map[netip.Prefix]Exemption{}
 	)
 	for _, path := range paths {
-		data, err := readFile(path)
+		data, err := input.Read(path, maxFileSize)
 		if err != nil {
 			problems = append(problems, unreadable(path, err))
 			continue
@@ -40,30 +38,6 @@ func Load(paths ...string) ([]Exemption, error) {
 	return all, nil
 }
 
-// readFile reads a plain file, and nothing that would wait or never end.
-func readFile(path string) ([]byte, error) {
-	// Without O_NONBLOCK, a FIFO opens only when somebody writes to it.
-	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0)
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close()
-	info, err := f.Stat()
-	switch {
-	case err != nil:
-		return nil, err
-	case info.IsDir():
-		return nil, syscall.EISDIR
-	case !info.Mode().IsRegular():
-		return nil, errors.New("not a plain file")
-	}
-	data, err := io.ReadAll(io.LimitReader(f, maxFileSize+1))
-	if err == nil && len(data) > maxFileSize {
-		err = syscall.EFBIG
-	}
-	return data, err
-}
-
 // unreadable is the problem of a file of which nothing is known.
 func unreadable(path string, err error) Problem {
 	what := err
@@ -75,15 +49,9 @@ func unreadable(path string, err error) Problem {
 
 // readFix tells what to do about a file that cannot be read.
 func readFix(err error) string {
-	switch {
-	case errors.Is(err, fs.ErrNotExist):
-		return "name an existing file; one without exemptions can be empty"
-	case errors.Is(err, fs.ErrPermission):
-		return "run as root, or let this user read the file"
-	case errors.Is(err, syscall.EISDIR):
-		return "name a file inside it"
-	case errors.Is(err, syscall.EFBIG):
-		return fmt.Sprintf("divide it among several files: one has at most %d MiB", maxFileSize>>20)
+	fix := input.Fix(err, "files", maxFileSize)
+	if errors.Is(err, fs.ErrNotExist) {
+		fix += "; one without exemptions can be empty"
 	}
-	return "name a plain file that can be read"
+	return fix
 }

@@ -71,7 +71,7 @@ func TestLoadBad(t *testing.T) {
 		"heading twice":    {"exemptions: []\nexemptions: []", "FILE:2: exemptions: is written twice, first on line 1: keep one of the two"},
 		"prefix twice":     {"exemptions:\n- {prefix: 192.0.2.1" + rest + "\n- {prefix: 192.0.2.1/32" + rest, "FILE:3: exemptions[1].prefix: 192.0.2.1/32 is exempt at FILE:2 already: keep one of the two"},
 		"alias":            {"exemptions:\n- &a {prefix: 192.0.2.1" + rest + "\n- *a", "FILE:2: exemptions[0]: has the anchor &a: remove it\nFILE:3: exemptions[1]: uses the alias *a: write the value out"},
-		"unknown alias":    {"exemptions:\n- *b", "FILE:2: is not valid YAML: unknown anchor 'b' referenced: check indentation, brackets and quotes here and just above; use spaces, not tabs"},
+		"unknown alias":    {"exemptions:\n- *b", "FILE:2: is not valid YAML: unknown anchor 'b' referenced: check indentation, brackets and quotes here and just above; use spaces, not tabs, and quote IPv6 prefixes inside [ ]"},
 		"tag":              {item("prefix: !!str 192.0.2.1" + rest[:len(rest)-1]), `FILE:2: exemptions[0].prefix: has the tag "!!str": remove it`},
 		"empty entry":      {"exemptions:\n-\n", "FILE:2: exemptions[0]: is nothing where a group of keys belongs: write its keys one per line, as in prefix: …"},
 		"nothing": {item(""), "FILE:2: exemptions[0]: prefix is missing: write prefix: 192.0.2.1\n" +
@@ -96,7 +96,7 @@ func TestLoadBad(t *testing.T) {
 		"this machine's":  {until("2027-03-31 00:00 Local"), `FILE:2: exemptions[0].until: "Local" is no time zone: write a name such as Asia/Tokyo, or UTC`},
 		"skipped":         {until("2027-03-28 02:30 Europe/Berlin"), "FILE:2: exemptions[0].until: 2027-03-28 02:30 Europe/Berlin does not exist: the clocks skip it: write 2027-03-28T03:30:00+02:00"},
 		"twice":           {until("2027-10-31 02:30 Europe/Berlin"), "FILE:2: exemptions[0].until: 2027-10-31 02:30 Europe/Berlin exists twice: the clocks are set back: write 2027-10-31T02:30:00+02:00 or 2027-10-31T02:30:00+01:00"},
-		"syntax":          {"exemptions:\n- {prefix\n", "FILE:2: is not valid YAML: did not find expected ',' or '}': check indentation, brackets and quotes here and just above; use spaces, not tabs"},
+		"syntax":          {"exemptions:\n- {prefix\n", "FILE:2: is not valid YAML: did not find expected ',' or '}': check indentation, brackets and quotes here and just above; use spaces, not tabs, and quote IPv6 prefixes inside [ ]"},
 		"second document": {"exemptions: []\n---\nexemptions: []", "FILE:2: a second YAML document starts here: keep one, and remove the line ---"},
 		"not UTF-8":       {"exemptions: []\n# \xff", "FILE:2: has a byte that is not UTF-8: save the file as plain UTF-8 text"},
 		"control":         {"exemptions: []\n# \x1b", "FILE:2: has a control character: save the file as plain UTF-8 text"},
@@ -143,7 +143,7 @@ func TestLoadManyBad(t *testing.T) {
 		missing + ": cannot be read: no such file or directory: name an existing file; one without exemptions can be empty",
 		dir + ": cannot be read: is a directory: name a file inside it",
 		large + ": cannot be read: file too large: divide it among several files: one has at most 16 MiB",
-		fifo + ": cannot be read: not a plain file: name a plain file that can be read",
+		fifo + ": cannot be read: not a regular file: name a plain file that can be read",
 	}
 	if diff := cmp.Diff(want, strings.Split(err.Error(), "\n")); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)

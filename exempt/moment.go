@@ -7,6 +7,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"op25b/config/input"
 )
 
 const momentFix = "write a date, a time and a zone such as 2027-03-31 00:00 Asia/Tokyo, or 2027-03-31T00:00:00+09:00"
@@ -24,7 +26,7 @@ func ParseTime(text string) (time.Time, error) {
 	}
 	location, err := time.LoadLocation(zone)
 	if err != nil || zone == "" || zone == "Local" {
-		return time.Time{}, &mistake{quote(zone) + " is no time zone", "write a name such as Asia/Tokyo, or UTC"}
+		return time.Time{}, &mistake{input.Quote(zone) + " is no time zone", "write a name such as Asia/Tokyo, or UTC"}
 	}
 	switch meant := readings(wall, location); len(meant) {
 	case 1:
@@ -79,5 +81,5 @@ func notATime(text string) *mistake {
 	if _, _, ok := wallClock(text + " UTC"); ok {
 		return &mistake{text + " has no zone", "write " + text + " and a zone such as Asia/Tokyo"}
 	}
-	return &mistake{quote(text) + " is no time", momentFix}
+	return &mistake{input.Quote(text) + " is no time", momentFix}
 }

@@ -2,7 +2,11 @@
 
 package exempt
 
-import "net/netip"
+import (
+	"net/netip"
+
+	"op25b/config/input"
+)
 
 // ParsePrefix reads an address, which stands for itself alone, or a prefix. The
 // error says what to write instead.
@@ -12,7 +16,7 @@ func ParsePrefix(text string) (netip.Prefix, error) {
 		prefix, err = netip.PrefixFrom(addr, addr.BitLen()), nil
 	}
 	if err != nil {
-		return netip.Prefix{}, &mistake{quote(text) + " is neither an IP address nor a prefix", "write one such as 192.0.2.1, 192.0.2.0/28 or 2001:db8:a::/56"}
+		return netip.Prefix{}, &mistake{input.Quote(text) + " is neither an IP address nor a prefix", "write one such as 192.0.2.1, 192.0.2.0/28 or 2001:db8:a::/56"}
 	}
 	if m := checkPrefix(prefix); m != nil {
 		return netip.Prefix{}, m

@@ -64,12 +64,3 @@ func (ps Problems) Unwrap() []error {
 type mistake struct{ what, fix string }
 
 func (m *mistake) Error() string { return m.what + ": " + m.fix }
-
-// quote shows a value of the operator's in a message: one line, not too long.
-func quote(s string) string {
-	const longest = 60
-	if runes := []rune(s); len(runes) > longest {
-		s = string(runes[:longest]) + "…"
-	}
-	return strconv.Quote(s)
-}

@@ -10,6 +10,8 @@ import (
 	"strings"
 
 	"go.yaml.in/yaml/v3"
+
+	"op25b/config/input"
 )
 
 // heading is the one key of the file.
@@ -109,7 +111,7 @@ func (d *document) readGroup(n *yaml.Node, path string, known ...string) map[str
 		case key.Kind != yaml.ScalarNode:
 			d.report(key.Line, path, "has "+describe(key)+" for a key", "remove it; keys here are "+strings.Join(known, ", "))
 		case !slices.Contains(known, key.Value):
-			d.report(key.Line, path, "unknown key "+quote(key.Value), "remove it; keys here are "+strings.Join(known, ", "))
+			d.report(key.Line, path, "unknown key "+input.Quote(key.Value), "remove it; keys here are "+strings.Join(known, ", "))
 		case lines[key.Value] > 0:
 			d.report(key.Line, at, fmt.Sprintf("is written twice, first on line %d", lines[key.Value]), "keep one of the two")
 		default:
@@ -128,7 +130,7 @@ func (d *document) isPlain(n *yaml.Node, path string) bool {
 	case n.Anchor != "":
 		d.report(n.Line, path, "has the anchor &"+n.Anchor, "remove it")
 	case n.Style&yaml.TaggedStyle != 0:
-		d.report(n.Line, path, "has the tag "+quote(n.Tag), "remove it")
+		d.report(n.Line, path, "has the tag "+input.Quote(n.Tag), "remove it")
 	default:
 		return true
 	}
@@ -142,9 +144,9 @@ func isNothing(n *yaml.Node) bool {
 
 // parseText takes what a table can show in a line.
 func parseText(text string) (string, error) {
-	switch _, what, ok := strangeBytes([]byte(text)); {
-	case !ok:
-		return "", &mistake{what, "write plain text"}
+	switch strange := input.Strange([]byte(text)); {
+	case strange != nil:
+		return "", &mistake{strange.What, "write plain text"}
 	case strings.ContainsAny(text, "\n\t"):
 		return "", &mistake{"has several lines, or a tab", "write one line; after > it may be folded"}
 	case strings.TrimSpace(text) == "":

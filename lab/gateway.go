@@ -18,9 +18,9 @@ import (
 
 const (
 	// readyTimeout is how long a gateway has to say that packets flow.
-	readyTimeout = 10 * time.Second
+	readyTimeout = 30 * time.Second
 	// stopTimeout is how long a gateway has to undo what it set up.
-	stopTimeout = 10 * time.Second
+	stopTimeout = 30 * time.Second
 	// pipeGrace is how long a dead gateway's log may be held open by others.
 	pipeGrace = time.Second
 	// quotedLines is how many log lines an error quotes.
