@@ -65,8 +65,11 @@ lint: bin/golangci-lint ## check style, mistakes and import directions
 	bin/golangci-lint run
 
 # What is given to others: without the build's own traces, and the same wherever it
-# is built. What could differ from machine to machine is said here, GOFLAGS too.
+# is built. What could differ from machine to machine is said here, GOFLAGS too, and
+# which Go: the one that go.mod names, which has no hole that op25b would be open by.
+# Go gets it as it gets modules; GO_RELEASE=local takes the one that is here.
 RELEASE := $(addprefix bin/release/op25b-linux-, amd64 arm64)
+GO_RELEASE := $(shell sed -n 's/^toolchain //p' go.mod)
 
 release: $(RELEASE) bin/cyclonedx-gomod ## build bin/release: binaries, what is in them, checksums
 	for binary in $(RELEASE); do \
@@ -75,7 +78,7 @@ release: $(RELEASE) bin/cyclonedx-gomod ## build bin/release: binaries, what is 
 	@$(MAKE) --no-print-directory vulncheck
 
 $(RELEASE): bin/release/op25b-linux-%: FORCE
-	CGO_ENABLED=0 GOOS=linux GOARCH=$* GOAMD64=v1 GOARM64=v8.0 GOEXPERIMENT= GOFLAGS=-mod=readonly \
+	GOTOOLCHAIN=$(GO_RELEASE) CGO_ENABLED=0 GOOS=linux GOARCH=$* GOAMD64=v1 GOARM64=v8.0 GOEXPERIMENT= GOFLAGS=-mod=readonly \
 		go build -trimpath -buildvcs=$(if $(shell git rev-parse --git-dir 2>/dev/null),true,false) -ldflags=-buildid= -o $@ ./cmd/op25b
 
 FORCE:
@@ -83,9 +86,10 @@ FORCE:
 reproducible: ## build the last commit twice, in two places, and compare
 	@tools/reproducible.sh
 
-# VULNDB=file:///... or https://... names another database than Go's own.
+# With the Go of releases. VULNDB=file:///... or https://... names another database
+# than Go's own.
 vulncheck: bin/govulncheck ## look for known vulnerabilities in what the program calls
-	@tools/vulncheck.sh ./... $(wildcard $(RELEASE))
+	@GOTOOLCHAIN=$(GO_RELEASE) tools/vulncheck.sh ./... $(wildcard $(RELEASE))
 
 # PROGRAM and DESTDIR are for those who make packages; docs/deploy.md is for the rest.
 PROGRAM ?= bin/op25b

@@ -13,6 +13,11 @@ dir=$(mktemp -d)
 trap 'chmod -R u+w "$dir"; rm -rf "$dir"' EXIT
 trap 'exit 1' INT TERM HUP
 modules=$(go env GOMODCACHE)
+go=$(sed -n 's/^toolchain //p' go.mod)
+if ! GOTOOLCHAIN=$go go version >/dev/null 2>&1; then
+    echo "reproducible: $go, with which releases are built, cannot be had; this is $(go version)"
+    go=local
+fi
 cache=$(go env GOCACHE)
 
 # build clones the checkout to $1, builds there with the environment that follows,
@@ -21,7 +26,7 @@ build() {
     place=$1
     shift
     git clone -q --no-hardlinks . "$place"
-    env GOMODCACHE="$modules" "$@" make -s -C "$place" "bin/release/op25b-linux-$arch" >&2
+    env GOMODCACHE="$modules" "$@" make -s -C "$place" GO_RELEASE="$go" "bin/release/op25b-linux-$arch" >&2
     (cd "$place/bin/release" && sha256sum "op25b-linux-$arch")
 }
 
