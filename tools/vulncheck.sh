@@ -26,7 +26,7 @@ check() {
     code=0
     said=$(bin/govulncheck ${VULNDB:+-db="$VULNDB"} "$@" 2>&1) || code=$?
     case $code$said in
-    0*) echo "vulncheck: $what: $(echo "$said" | grep '^Your code')" ;;
+    0*) echo "vulncheck: $what: $(echo "$said" | grep -m 1 -E '^(No vulnerabilities|Your code)')" ;;
     1*"fetching vulnerabilities"*)
         [ -z "${VULNDB:-}" ] || unchecked "the database cannot be reached" "$said"
         copy
