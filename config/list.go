@@ -66,7 +66,7 @@ func (l *list) read(r io.Reader, prefixes []netip.Prefix) ([]netip.Prefix, error
 // editors put before the first one (U+FEFF), remark and blanks.
 func content(line []byte, n int) string {
 	if n == 1 {
-		line = bytes.TrimPrefix(line, []byte("\ufeff"))
+		line = input.Text(line)
 	}
 	line, _, _ = bytes.Cut(line, []byte("#"))
 	return string(bytes.TrimSpace(line))

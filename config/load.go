@@ -5,10 +5,11 @@ package config
 import (
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"os"
 	"syscall"
+
+	"op25b/config/input"
 )
 
 // maxFileSize is in bytes. A file that lists every address of a large ISP stays
@@ -69,20 +70,14 @@ func suspects(src *source, problems Problems) map[string]bool {
 	return out
 }
 
+// readFile takes a pipe as well, as in op25b check -c <(...).
 func readFile(path string) ([]byte, error) {
 	f, err := os.Open(path)
 	if err != nil {
 		return nil, err
 	}
 	defer f.Close()
-	data, err := io.ReadAll(io.LimitReader(f, maxFileSize+1))
-	if err != nil {
-		return nil, err
-	}
-	if len(data) > maxFileSize {
-		return nil, &fs.PathError{Op: "read", Path: path, Err: syscall.EFBIG}
-	}
-	return data, nil
+	return input.ReadAll(f, maxFileSize)
 }
 
 // hint tells what to do about a file that cannot be read, if there is something

@@ -140,11 +140,12 @@ func TestUDPSuperPackets(t *testing.T) {
 				source := dialUDP(t, n.Dynamic, at(f.Addrs().Internet, 4000), func(fd int) error {
 					return unix.SetsockoptInt(fd, unix.SOL_UDP, unix.UDP_SEGMENT, size)
 				})
-				for range bursts {
-					if _, err := source.Write(make([]byte, pieces*size)); err != nil {
+				for i := range bursts {
+					sent := numbered(i, pieces*size)
+					if _, err := source.Write(sent); err != nil {
 						t.Fatalf("send UDP super-packet: %v", err)
 					}
-					wantDatagrams(t, sink, pieces, size)
+					wantNumbered(t, n, sink, sent, size)
 				}
 				want := uint64(bursts)
 				if granted, _ := ready["offload"].(string); !strings.Contains(granted, "uso") {
@@ -157,22 +158,6 @@ func TestUDPSuperPackets(t *testing.T) {
 					t.Errorf("forwarded in %s, want %d frames", out, want)
 				}
 			})
-		}
-	}
-}
-
-// wantDatagrams reads n datagrams of this size and fails the test when others or
-// fewer come.
-func wantDatagrams(t *testing.T, conn net.PacketConn, n, size int) {
-	t.Helper()
-	if err := conn.SetReadDeadline(time.Now().Add(patience)); err != nil {
-		t.Fatal(err)
-	}
-	buf := make([]byte, 1<<16)
-	for i := range n {
-		got, _, err := conn.ReadFrom(buf)
-		if err != nil || got != size {
-			t.Fatalf("datagram %d: %d octets, %v; want %d", i+1, got, err, size)
 		}
 	}
 }

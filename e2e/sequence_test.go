@@ -219,15 +219,16 @@ func (s *sequence) wantWhole(t testing.TB) {
 }
 
 // wantThousandth ends the stream, beside which others filled the queues: a thousandth may
-// be lost, and what found a queue full while the machine had other things to do.
+// be lost. Where queues were full while the machine had other things to do, a tenth may
+// be as well, and no more than found them full: others must not suffer for long.
 func (s *sequence) wantThousandth(t testing.TB, n *lab.Network) {
 	t.Helper()
 	tallies, full := s.count(t), int(droppedAtTUN(t, n))
 	t.Logf("dropped at full queues, of all: %d", full)
 	for _, c := range tallies {
 		t.Log(c)
-		if c.lost > c.sent/1000+full {
-			t.Errorf("%s: more than one in a thousand", c)
+		if c.lost > c.sent/1000+min(full, c.sent/10) {
+			t.Errorf("%s: more than one in a thousand, and than full queues account for", c)
 		}
 		if c.duplicated > 0 {
 			t.Errorf("%s: none may come twice", c)

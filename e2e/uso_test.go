@@ -93,10 +93,11 @@ func TestUDPArrivals(t *testing.T) {
 				source := dialUDP(t, n.Dynamic, to, segmented)
 				for i := range sends {
 					// The last one is shorter, as the end of a message is.
-					if _, err := source.Write(numbered(i, segments)[:segments*segmentSize-segmentSize/2]); err != nil {
+					sent := numbered(i, segments*segmentSize-segmentSize/2)
+					if _, err := source.Write(sent); err != nil {
 						t.Fatalf("send a UDP super-packet: %v", err)
 					}
-					wantNumbered(t, n, sink, i)
+					wantNumbered(t, n, sink, sent, segmentSize)
 				}
 				out, _ := stopAndCount(t, g)
 				merged, all := a.merged && strings.Contains(granted, "uso"), uint64(sends*segments)
@@ -119,38 +120,38 @@ func segmented(fd int) error {
 	return unix.SetsockoptInt(fd, unix.SOL_UDP, unix.UDP_SEGMENT, segmentSize)
 }
 
-// numbered returns datagrams of which no two are the same.
-func numbered(send, n int) []byte {
-	b := make([]byte, n*segmentSize)
+// numbered returns octets of which no two datagrams are the same, whole or cut short.
+func numbered(send, octets int) []byte {
+	b := make([]byte, octets)
 	for i := range len(b) / 8 {
 		binary.BigEndian.PutUint64(b[8*i:], uint64(send)<<32|uint64(i))
 	}
 	return b
 }
 
-// wantNumbered receives what was sent, the last one shorter, every octet of each and
-// each once. They may come in any order: between namespaces a packet waits for the
-// processor that it was sent on, and a thread that moves to another one overtakes its
-// own packets. That a lane keeps the order is TestLaneKeepsOrder's.
-func wantNumbered(t *testing.T, n *lab.Network, conn net.PacketConn, send int) {
+// wantNumbered receives what was sent in segments of this size, every octet and each once.
+// They may come in any order: between namespaces a packet waits for the processor that it
+// was sent on, and a thread that moves to another one overtakes its own packets. That a
+// lane keeps the order is TestLaneKeepsOrder's.
+func wantNumbered(t *testing.T, n *lab.Network, conn net.PacketConn, sent []byte, size int) {
 	t.Helper()
 	if err := conn.SetReadDeadline(time.Now().Add(patience)); err != nil {
 		t.Fatal(err)
 	}
-	all, missing := numbered(send, segments)[:segments*segmentSize-segmentSize/2], make(map[string]int)
-	for i, d := range slices.Collect(slices.Chunk(all, segmentSize)) {
-		missing[string(d)] = i + 1
+	missing := make(map[string]int)
+	for d := range slices.Chunk(sent, size) {
+		missing[string(d)] = len(missing) + 1
 	}
 	got := make([]byte, 1<<16)
-	for range segments {
+	for len(missing) > 0 {
 		length, _, err := conn.ReadFrom(got)
 		if err != nil {
-			t.Fatalf("send %d: %v; missing of %d: %v; dropped in front of the gateway: %.0f",
-				send+1, err, segments, slices.Sorted(maps.Values(missing)), droppedAtTUN(t, n))
+			t.Fatalf("%v; missing: %v; dropped in front of the gateway: %.0f",
+				err, slices.Sorted(maps.Values(missing)), droppedAtTUN(t, n))
 		}
-		if _, sent := missing[string(got[:length])]; !sent {
-			t.Fatalf("send %d: %d octets that were not sent, or twice; missing of %d: %v\n%s",
-				send+1, length, segments, slices.Sorted(maps.Values(missing)), hex.Dump(got[:length]))
+		if _, wanted := missing[string(got[:length])]; !wanted {
+			t.Fatalf("%d octets that were not sent, or twice; missing: %v\n%s",
+				length, slices.Sorted(maps.Values(missing)), hex.Dump(got[:length]))
 		}
 		delete(missing, string(got[:length]))
 	}
@@ -194,7 +195,7 @@ func measureArrival(b *testing.B, n *lab.Network, a arrival, seconds int, found 
 	var stop atomic.Bool
 	sent := make(chan error, 1)
 	go func() {
-		data := numbered(0, segments)
+		data := numbered(0, segments*segmentSize)
 		for !stop.Load() {
 			if _, err := source.Write(data); err != nil {
 				sent <- err

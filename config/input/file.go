@@ -37,17 +37,22 @@ func Open(path string, most int64) (*os.File, error) {
 	return nil, err
 }
 
-// Read returns what is in a file that [Open] opens. One that has grown since is as wrong
-// as one that was too large.
+// Read returns what is in a file that [Open] opens.
 func Read(path string, most int64) ([]byte, error) {
 	f, err := Open(path, most)
 	if err != nil {
 		return nil, err
 	}
 	defer f.Close()
+	return ReadAll(f, most)
+}
+
+// ReadAll returns what is in an open file. One that does not say how large it is, or has
+// grown since it was opened, is as wrong as any that is too large.
+func ReadAll(f *os.File, most int64) ([]byte, error) {
 	text, err := io.ReadAll(io.LimitReader(f, most+1))
 	if err == nil && int64(len(text)) > most {
-		err = &fs.PathError{Op: "read", Path: path, Err: syscall.EFBIG}
+		err = &fs.PathError{Op: "read", Path: f.Name(), Err: syscall.EFBIG}
 	}
 	return text, err
 }
