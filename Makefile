@@ -84,7 +84,7 @@ $(RELEASE): bin/release/op25b-linux-%: FORCE
 FORCE:
 
 reproducible: ## build the last commit twice, in two places, and compare
-	@tools/reproducible.sh
+	@tools/reproducible.sh $(GO_RELEASE)
 
 # With the Go of releases. VULNDB=file:///... or https://... names another database
 # than Go's own.

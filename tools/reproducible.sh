@@ -5,15 +5,17 @@
 # and compares the binaries: another folder, umask, home, time zone and locale,
 # and nothing in the second one's build cache.
 #
-# usage: reproducible.sh [ARCH]    default: amd64
+# usage: reproducible.sh GO [ARCH]
+# GO is as GOTOOLCHAIN takes it; where it cannot be had, the one that is here does.
+# ARCH is amd64 unless it is given.
 set -eu
 
-arch=${1:-amd64}
+go=$1
+arch=${2:-amd64}
 dir=$(mktemp -d)
 trap 'chmod -R u+w "$dir"; rm -rf "$dir"' EXIT
 trap 'exit 1' INT TERM HUP
 modules=$(go env GOMODCACHE)
-go=$(sed -n 's/^toolchain //p' go.mod)
 if ! GOTOOLCHAIN=$go go version >/dev/null 2>&1; then
     echo "reproducible: $go, with which releases are built, cannot be had; this is $(go version)"
     go=local
